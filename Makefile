@@ -1,0 +1,52 @@
+# The commands of the project. Everything uses the release profile, so that the
+# dependencies are compiled once.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+
+BROWSER_TESTS := tests/browser
+BROWSER_MODULES := $(BROWSER_TESTS)/node_modules/.package-lock.json
+
+.PHONY: build run lint doc test test-rust test-autobahn test-browser tools clean
+
+build: ## Build the server
+	cargo build --release
+
+run: ## Serve on http://127.0.0.1:8080
+	cargo run --release
+
+lint: ## Formatting, and clippy with warnings denied
+	cargo fmt --check
+	cargo clippy --release --all-targets -- -D warnings
+
+doc: ## The crate's documentation, with warnings denied
+	RUSTDOCFLAGS=-Dwarnings cargo doc --release --no-deps
+
+test: tools test-rust test-autobahn test-browser ## All tests, and first what they need
+
+# Without nextest the same tests run, with less to be seen of them.
+test-rust: ## Unit, property and contract tests
+	if cargo nextest --version >/dev/null 2>&1; then \
+		cargo nextest run --release; \
+		cargo test --release --doc; \
+	else \
+		cargo test --release; \
+	fi
+
+test-autobahn: build ## The Autobahn cases against /ws/echo
+	tests/autobahn/run
+
+test-browser: build $(BROWSER_MODULES) ## The browser module and the pages, in Chromium
+	cd $(BROWSER_TESTS) && ROOKERY_BIN="$(CURDIR)/target/release/rookery" npm test
+
+$(BROWSER_MODULES): $(BROWSER_TESTS)/package.json $(BROWSER_TESTS)/package-lock.json
+	cd $(BROWSER_TESTS) && npm ci --no-audit --no-fund
+	touch $@
+
+tools: ## Install what the tests need and this machine lacks
+	tests/install-tools
+
+clean: ## Remove all that was built
+	cargo clean
+	rm -rf $(BROWSER_TESTS)/node_modules

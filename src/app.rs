@@ -1,0 +1,182 @@
+//! The application put together: the one place that picks a broker.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix::prelude::*;
+use actix_http::HttpService;
+use actix_server::{Server, ServerHandle};
+use actix_service::map_config;
+use actix_web::{App, dev::AppConfig, rt, rt::net::TcpStream};
+use anyhow::Context as _;
+use log::{info, warn};
+
+use crate::{
+    auth::Verifier,
+    broker::memory::MemoryBroker,
+    config::{Guest, Settings},
+    http::{self, Upgradable, upgrade},
+    net,
+    presence::PresenceSupervisor,
+    session::{Registry, Services},
+    shutdown::{self, Signals},
+};
+
+pub use crate::shutdown::Handle;
+
+/// How often what is over its time is let go of.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// How long a client may take for the head of its request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the HTTP layer may take to end once the sessions are gone, in seconds.
+const HTTP_SHUTDOWN: u64 = 1;
+
+/// A node that listens.
+pub struct Application {
+    services: Arc<Services>,
+    addresses: Vec<SocketAddr>,
+    server: Server,
+    signals: Signals,
+    handle: Handle,
+    sweeper: rt::task::JoinHandle<()>,
+}
+
+impl Application {
+    /// Puts a node together and lets it listen. It has to be called on an actix
+    /// system.
+    ///
+    /// # Errors
+    /// What keeps it from starting, in words for people.
+    pub async fn build(settings: Settings) -> anyhow::Result<Self> {
+        let listeners = settings
+            .server
+            .listen
+            .iter()
+            .map(|address| {
+                net::listen(*address)
+                    .with_context(|| format!("server.listen: cannot listen at {address}"))
+            })
+            .collect::<anyhow::Result<Vec<TcpListener>>>()?;
+        let addresses =
+            listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+
+        let broker = Arc::new(MemoryBroker::new(&settings.rooms, &settings.inbox));
+        let registry = Arc::new(Registry::new(&settings.limits, settings.server.max_connections));
+        let services = Arc::new(Services {
+            node: settings.server.node.clone().unwrap_or_else(random_name).into(),
+            verifier: Verifier::new(&settings.auth)?,
+            broker: broker.clone(),
+            presence: PresenceSupervisor::new(&settings).start(),
+            registry: registry.clone(),
+            settings,
+        });
+        let sweeper = rt::spawn(async move {
+            let mut tick = rt::time::interval(SWEEP);
+            loop {
+                tick.tick().await;
+                broker.sweep();
+                registry.sweep(Instant::now());
+            }
+        });
+        Ok(Self {
+            server: serve(&services, listeners)?,
+            services,
+            addresses,
+            signals: Signals::listen()?,
+            handle: Handle::new(),
+            sweeper,
+        })
+    }
+
+    /// The port it listens on; the first of several.
+    pub fn port(&self) -> u16 {
+        self.addresses.first().map_or(0, SocketAddr::port)
+    }
+
+    /// By what it can be asked to stop.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Serves until a signal or the [`handle`](Self::handle) asks it to stop;
+    /// then drains. Asked twice it stops at once.
+    ///
+    /// # Errors
+    /// What went wrong while it served.
+    pub async fn run_until_stopped(self) -> anyhow::Result<()> {
+        let Self { services, addresses, server, signals, handle, sweeper } = self;
+        let settings = &services.settings;
+        let guests = settings.auth.guest == Guest::On && !settings.server.is_loopback_only();
+        if guests {
+            warn!("auth.guest is on, and others reach this address: anyone may take a name");
+        }
+        for address in &addresses {
+            // Not through the logger: whatever its level, this line is to be seen.
+            eprintln!("listening on http://{address}");
+        }
+        let signals = rt::spawn(signals.pass_on(handle.clone()));
+        let stopper = server.handle();
+        let server = rt::spawn(server);
+        handle.asked(1).await;
+        tokio::select! {
+            () = shutdown::drain(&services.registry, settings.server.drain_timeout) => {
+                stop(&stopper, true).await;
+                info!("drained");
+            }
+            () = handle.asked(2) => {
+                warn!("asked twice: stopping at once");
+                stop(&stopper, false).await;
+            }
+        }
+        sweeper.abort();
+        signals.abort();
+        server.await.context("the server's task ended by a panic")??;
+        Ok(())
+    }
+}
+
+async fn stop(server: &ServerHandle, graceful: bool) {
+    server.stop(graceful).await;
+}
+
+/// The server's workers: HTTP for ordinary requests, and the way from a request
+/// to a socket for the others.
+fn serve(services: &Arc<Services>, listeners: Vec<TcpListener>) -> anyhow::Result<Server> {
+    let settings = &services.settings;
+    let patience = settings.heartbeat.interval + settings.heartbeat.timeout;
+    let mut builder = Server::build()
+        .workers(settings.server.workers())
+        .max_concurrent_connections(settings.server.max_connections)
+        .shutdown_timeout(HTTP_SHUTDOWN)
+        .disable_signals();
+    for listener in listeners {
+        let services = services.clone();
+        builder = builder.listen("rookery", listener, move || {
+            let application = |upgradable| {
+                let services = services.clone();
+                move || {
+                    let routes = http::routes(services.clone(), upgradable);
+                    map_config(App::new().configure(routes), |()| AppConfig::default())
+                }
+            };
+            HttpService::build()
+                .client_request_timeout(REQUEST_TIMEOUT)
+                .h1_allow_half_closed(false)
+                .on_connect_ext(move |stream: &TcpStream, _| net::tune(stream, patience))
+                .upgrade(upgrade::factory(services.clone(), application(Upgradable::Yes)))
+                .finish(application(Upgradable::No)())
+                .tcp()
+        })?;
+    }
+    Ok(builder.run())
+}
+
+/// A name for a node that was given none.
+fn random_name() -> String {
+    format!("node-{:08x}", getrandom::u32().unwrap_or_default())
+}

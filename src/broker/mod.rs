@@ -1,0 +1,174 @@
+//! Where messages get their place and from where they are handed on.
+//!
+//! A broker keeps, for each room, a log, the shared state and the keys against
+//! doubling, and hands every new entry to the subscribers of the room. A
+//! subscriber is one worker thread: the broker feeds workers inside a process
+//! as it feeds nodes across processes.
+//!
+//! # The laws
+//!
+//! Every implementation keeps them; `tests/suite/broker_laws.rs` holds
+//! each implementation to them.
+//!
+//! 1. Per room, `seq` rises by one, with no hole, on every node.
+//! 2. Appending to the log, taking the `seq`, dedup by nonce and handing on are
+//!    one atomic step.
+//! 3. After [`Broker::subscribe`] resolves, a later publication is never missed
+//!    without the subscriber seeing a gap in `seq`, or being told that it
+//!    [lagged](Subscriber::take_lagged).
+//! 4. A new epoch means that the log before it is gone.
+//! 5. Publications of one session to one room keep their order, provided the
+//!    session awaits each before it begins the next.
+//! 6. [`Broker::publish`] resolves after the entry is in the log, never before.
+
+mod delivery;
+pub mod memory;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+pub use delivery::{Delivery, Subscriber};
+
+use crate::model::{
+    Current, Draft, Epoch, Position, Publication, RoomName, Seq, StateEntry, Transient, UserId,
+    WorkerId,
+};
+
+/// A future of a broker's answer.
+pub type Answer<'a, T, E = Unavailable> = BoxFuture<'a, Result<T, E>>;
+
+/// The broker cannot be reached, or did not answer in time. Whether the write
+/// was done is not known; sending it again with its nonce is safe.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the broker cannot be reached")]
+pub struct Unavailable;
+
+/// Why a publication was not appended.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PublishError {
+    /// The broker cannot be reached.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The key's version is not the one the writer named.
+    #[error("the key's version is {}, not the one named", .0.version)]
+    Conflict(Current),
+    /// The room's state holds as many keys or bytes as it may.
+    #[error("the room's state is full: at most {0}")]
+    StateFull(String),
+}
+
+/// What became of a publication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// Its place in the log.
+    pub position: Position,
+    /// Whether it had been appended before, by an earlier try with its nonce.
+    pub duplicate: bool,
+}
+
+/// Where a reader of a log begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the end: nothing of what was.
+    End,
+    /// With the newest so many.
+    Newest(usize),
+    /// After a place known to the reader, or, where the log does not reach
+    /// back to it, with the newest so many.
+    After {
+        /// The last place the reader has seen; none where the reader names an
+        /// epoch that no log ever had.
+        known: Option<Position>,
+        /// How many to give where `known` cannot be continued.
+        otherwise: usize,
+    },
+}
+
+/// A room's log and state, read in one atomic step.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The end of the log.
+    pub position: Position,
+    /// Whether `messages` continue what the reader knew.
+    pub recovered: bool,
+    /// Entries in rising order, up to `position`.
+    pub messages: Vec<Arc<Publication>>,
+    /// The shared state at `position`.
+    pub state: Vec<StateEntry>,
+}
+
+/// Which part of a log is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageRequest {
+    /// Only entries before this place.
+    pub before: Option<Seq>,
+    /// Only entries after this place; without `before`, the page begins here.
+    pub after: Option<Seq>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A part of a log, in rising order.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The life of the log.
+    pub epoch: Epoch,
+    /// The entries.
+    pub messages: Vec<Arc<Publication>>,
+    /// Whether the log goes on in the direction asked for.
+    pub more: bool,
+}
+
+/// What waits for a user.
+#[derive(Debug, Clone)]
+pub struct Inbox {
+    /// The last entry the user has seen.
+    pub seen: Position,
+    /// The end of the inbox's log.
+    pub end: Seq,
+    /// The entries after it, in rising order.
+    pub unseen: Vec<Arc<Publication>>,
+}
+
+/// How a broker is, for probes.
+#[derive(Debug, Clone, Copy)]
+pub struct Health {
+    /// Which implementation it is.
+    pub kind: &'static str,
+    /// Whether it can be used now.
+    pub ok: bool,
+}
+
+/// The place of all logs; see the [module](self) for its laws.
+pub trait Broker: Send + Sync {
+    /// From when this resolves on, hands the room's entries and transients to
+    /// `subscriber`; answers the end of the log at that moment. Subscribing
+    /// twice is as subscribing once.
+    fn subscribe(&self, room: &RoomName, subscriber: &Subscriber) -> Answer<'_, Position>;
+
+    /// Hands nothing more of the room to the subscriber.
+    fn unsubscribe(&self, room: &RoomName, worker: WorkerId);
+
+    /// Appends to the room's log and hands on.
+    fn publish(&self, room: &RoomName, draft: Draft) -> Answer<'_, Receipt, PublishError>;
+
+    /// Hands on without storing. It may be lost where a subscriber lags.
+    fn relay(&self, room: &RoomName, transient: Transient) -> Answer<'_, ()>;
+
+    /// Reads log and state in one step.
+    fn snapshot(&self, room: &RoomName, start: Start) -> Answer<'_, Snapshot>;
+
+    /// Reads a part of the log.
+    fn page(&self, room: &RoomName, request: PageRequest) -> Answer<'_, Page>;
+
+    /// What waits for a user.
+    fn inbox(&self, user: &UserId) -> Answer<'_, Inbox>;
+
+    /// Notes that the user has seen its inbox up to here; beyond the end counts
+    /// as the end, and what was seen stays seen.
+    fn seen(&self, user: &UserId, seq: Seq) -> Answer<'_, ()>;
+
+    /// How the broker is.
+    fn health(&self) -> Health;
+}

@@ -1,0 +1,349 @@
+//! How one value of the configuration is read: each function accepts one kind
+//! of value within its bounds, and says so in words that end the sentence
+//! "expected …".
+
+use std::{fmt, marker::PhantomData, net::SocketAddr, path::PathBuf, time::Duration};
+
+use jsonwebtoken::Algorithm;
+use log::LevelFilter;
+use serde::de::{self, DeserializeSeed, Deserializer, SeqAccess, Unexpected};
+
+use super::Secret;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// An upper bound for counts that have no natural one.
+const MANY: u64 = 1_000_000_000;
+
+/// An upper bound for durations: far off, and still safe to add to a clock.
+const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// The shortest period a timer is set to.
+const SHORTEST: Duration = Duration::from_millis(10);
+
+/// A whole number, none included.
+pub(super) fn count<'de, D: Deserializer<'de>, T: From<usize>>(from: D) -> Result<T, D::Error> {
+    number(from, 0, MANY)
+}
+
+/// A whole number, none excluded.
+pub(super) fn positive<'de, D: Deserializer<'de>, T: From<usize>>(from: D) -> Result<T, D::Error> {
+    number(from, 1, MANY)
+}
+
+/// A number of threads; 0 leaves it to the machine.
+pub(super) fn threads<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    number(from, 0, 1_024)
+}
+
+/// How often something may happen in a second.
+pub(super) fn rate<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    one(from, "a whole number from 1 to 1000000", |written| match written {
+        Written::Number(number @ 1..=1_000_000) => u32::try_from(number).ok(),
+        _ => None,
+    })
+}
+
+fn number<'de, D: Deserializer<'de>, T: From<usize>>(
+    from: D,
+    least: u64,
+    most: u64,
+) -> Result<T, D::Error> {
+    let expected = format!("a whole number from {least} to {most}");
+    one(from, &expected, |written| match written {
+        Written::Number(number) if (least..=most).contains(&number) => {
+            usize::try_from(number).ok().map(T::from)
+        }
+        _ => None,
+    })
+}
+
+/// A size, none included.
+pub(super) fn bytes<'de, D: Deserializer<'de>, T: From<usize>>(from: D) -> Result<T, D::Error> {
+    size(from, 0, GIB)
+}
+
+/// The size of something that gathers messages.
+pub(super) fn buffer_bytes<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: From<usize>,
+{
+    size(from, KIB, GIB)
+}
+
+/// The size of one message.
+pub(super) fn message_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    size(from, 128, 64 * MIB)
+}
+
+/// The size of a token.
+pub(super) fn token_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    size(from, 256, 64 * KIB)
+}
+
+fn size<'de, D: Deserializer<'de>, T: From<usize>>(
+    from: D,
+    least: u64,
+    most: u64,
+) -> Result<T, D::Error> {
+    let expected =
+        format!("a size such as \"64 KiB\", from {} to {}", shown_size(least), shown_size(most));
+    one(from, &expected, |written| {
+        let bytes = match written {
+            Written::Number(bytes) => bytes,
+            Written::Text(text) => parse_size(text)?,
+            Written::Flag(_) => return None,
+        };
+        let bytes = usize::try_from(bytes).ok().filter(|_| (least..=most).contains(&bytes))?;
+        Some(T::from(bytes))
+    })
+}
+
+/// Bytes with or without a unit: `65536`, `64 KiB`, `64KiB`, `100 kB`.
+fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" => 1_000,
+        "kib" => KIB,
+        "mb" => 1_000_000,
+        "mib" => MIB,
+        "gb" => 1_000_000_000,
+        "gib" => GIB,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+fn shown_size(bytes: u64) -> String {
+    [(GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")]
+        .iter()
+        .find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit))
+        .map_or_else(|| bytes.to_string(), |(unit, name)| format!("{} {name}", bytes / unit))
+}
+
+/// A length of time, none included.
+pub(super) fn duration<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: From<Duration>,
+{
+    time(from, "a duration such as \"25s\", up to ten years", Duration::ZERO)
+}
+
+/// A length of time that a timer is set to.
+pub(super) fn period<'de, D: Deserializer<'de>, T: From<Duration>>(from: D) -> Result<T, D::Error> {
+    time(from, "a duration such as \"25s\", from 10ms to ten years", SHORTEST)
+}
+
+fn time<'de, D: Deserializer<'de>, T: From<Duration>>(
+    from: D,
+    expected: &str,
+    least: Duration,
+) -> Result<T, D::Error> {
+    one(from, expected, |written| match written {
+        Written::Text(text) => humantime::parse_duration(text.trim())
+            .ok()
+            .filter(|time| (least..=TEN_YEARS).contains(time))
+            .map(T::from),
+        _ => None,
+    })
+}
+
+/// Yes or no.
+pub(super) fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    one(from, "true or false", |written| match written {
+        Written::Flag(flag) => Some(flag),
+        _ => None,
+    })
+}
+
+/// Any text.
+pub(super) fn text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    one(from, "text", |written| match written {
+        Written::Text(text) => Some(text.to_owned()),
+        _ => None,
+    })
+}
+
+/// A list of texts.
+pub(super) fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    many(from, "a list of texts", |text| (!text.is_empty()).then(|| text.to_owned()))
+}
+
+/// A secret; empty text stands for none.
+pub(super) fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Secret>, D::Error> {
+    text(from).map(|text| (!text.is_empty()).then(|| Secret::new(text)))
+}
+
+/// A list of secrets.
+pub(super) fn secrets<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Secret>, D::Error> {
+    const SHORTEST: usize = 8;
+    many(from, "a list of keys of at least 8 printable characters without spaces", |text| {
+        let fit = text.len() >= SHORTEST && text.bytes().all(|byte| byte.is_ascii_graphic());
+        fit.then(|| Secret::new(text))
+    })
+}
+
+/// A file or a folder; empty text stands for none.
+pub(super) fn path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    text(from).map(|text| (!text.is_empty()).then(|| PathBuf::from(text)))
+}
+
+/// Addresses to listen on.
+pub(super) fn addresses<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SocketAddr>, D::Error> {
+    let expected = "an address and port such as \"127.0.0.1:8080\", or a list of them";
+    let addresses = many(from, expected, |text| text.parse().ok())?;
+    if addresses.is_empty() {
+        return Err(de::Error::invalid_length(0, &expected));
+    }
+    Ok(addresses)
+}
+
+/// Origins as browsers write them, or `*`.
+pub(super) fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    many(from, "a list of origins such as \"https://example.com\", or \"*\"", |text| {
+        let host = text.split_once("://").map_or("", |(_, host)| host);
+        let fit = text == "*" || !host.is_empty() && !host.contains(['/', '?', '#', ' ']);
+        fit.then(|| text.to_owned())
+    })
+}
+
+/// A node's name; empty text stands for none.
+pub(super) fn node_name<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let expected = "at most 64 characters of `A-Z a-z 0-9 _ - .`";
+    one(from, expected, |written| match written {
+        Written::Text("") => Some(None),
+        Written::Text(text) => {
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+            (text.len() <= 64 && text.bytes().all(allowed)).then(|| Some(text.to_owned()))
+        }
+        _ => None,
+    })
+}
+
+/// Names of signature algorithms.
+pub(super) fn algorithms<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Algorithm>, D::Error> {
+    let expected = "a list out of HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, \
+                    ES256, ES384, EdDSA";
+    let algorithms = many(from, expected, |text| text.parse().ok())?;
+    if algorithms.is_empty() {
+        return Err(de::Error::invalid_length(0, &expected));
+    }
+    Ok(algorithms)
+}
+
+/// Levels of logging, for all or by module.
+pub(super) fn log_filter<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let expected = "off, error, warn, info, debug or trace, or such as \"info,rookery=debug\"";
+    let fit = |part: &str| {
+        let level = part.split_once('=').map_or(part, |(_, level)| level);
+        level.trim().parse::<LevelFilter>().is_ok()
+    };
+    one(from, expected, |written| match written {
+        Written::Text(text) => text.split(',').all(fit).then(|| text.to_owned()),
+        _ => None,
+    })
+}
+
+/// A value as the configuration has it.
+enum Written<'a> {
+    Number(u64),
+    Text(&'a str),
+    Flag(bool),
+}
+
+/// Reads one value with `parse`, which answers none to what was not expected.
+fn one<'de, D, T, P>(from: D, expected: &str, parse: P) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    P: Fn(Written<'_>) -> Option<T>,
+{
+    Reader { expected, parse, value: PhantomData }.deserialize(from)
+}
+
+/// Reads a list of texts with `parse`; text alone is a list of one.
+fn many<'de, D, T, P>(from: D, expected: &str, parse: P) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    P: Fn(&str) -> Option<T>,
+{
+    let parse = |written: Written<'_>| match written {
+        Written::Text(text) => parse(text),
+        _ => None,
+    };
+    from.deserialize_any(List(Reader { expected, parse: &parse, value: PhantomData }))
+}
+
+struct Reader<'a, T, P> {
+    expected: &'a str,
+    parse: P,
+    value: PhantomData<T>,
+}
+
+impl<'de, T, P: Fn(Written<'_>) -> Option<T>> DeserializeSeed<'de> for Reader<'_, T, P> {
+    type Value = T;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<T, D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<T, P: Fn(Written<'_>) -> Option<T>> de::Visitor<'_> for Reader<'_, T, P> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_bool<E: de::Error>(self, flag: bool) -> Result<T, E> {
+        (self.parse)(Written::Flag(flag))
+            .ok_or_else(|| E::invalid_type(Unexpected::Bool(flag), &self))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        let parsed =
+            u64::try_from(number).ok().and_then(|number| (self.parse)(Written::Number(number)));
+        parsed.ok_or_else(|| E::invalid_value(Unexpected::Signed(number), &self))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+        (self.parse)(Written::Number(number))
+            .ok_or_else(|| E::invalid_value(Unexpected::Unsigned(number), &self))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        (self.parse)(Written::Text(text))
+            .ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+    }
+}
+
+struct List<'a, T, P>(Reader<'a, T, P>);
+
+impl<'de, T, P: Fn(Written<'_>) -> Option<T>> de::Visitor<'de> for List<'_, T, &P> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.expected)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<T>, E> {
+        self.0.visit_str(text).map(|value| vec![value])
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
+        let mut values = Vec::new();
+        let Reader { expected, parse, .. } = self.0;
+        while let Some(value) =
+            seq.next_element_seed(Reader { expected, parse, value: PhantomData })?
+        {
+            values.push(value);
+        }
+        Ok(values)
+    }
+}

@@ -1,0 +1,38 @@
+use std::fmt;
+
+/// Text that is shown nowhere: not in logs, errors or the printed
+/// configuration.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+/// What stands in a secret's place.
+pub(super) const HIDDEN: &str = "<hidden>";
+
+impl Secret {
+    /// Keeps `text` from being shown.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HIDDEN)
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HIDDEN)
+    }
+}
+
+/// Whether the value of `key`, or of a part of it, is kept from being shown.
+pub(super) fn is_hidden(key: &str) -> bool {
+    ["auth.secret", "api.keys", "broker.url"].iter().any(|hidden| key.starts_with(hidden))
+}

@@ -1,0 +1,52 @@
+use std::{net::SocketAddr, num::NonZero, path::PathBuf, thread, time::Duration};
+
+use serde::Deserialize;
+
+use super::read;
+
+/// `[server]`: where this node listens, and how much it takes on.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// The addresses listened on; port 0 picks a free one.
+    #[serde(deserialize_with = "read::addresses")]
+    pub listen: Vec<SocketAddr>,
+    /// How many worker threads; 0 stands for the number of cores, see
+    /// [`Server::workers`].
+    #[serde(deserialize_with = "read::threads")]
+    pub workers: usize,
+    /// How many connections this node holds at once.
+    #[serde(deserialize_with = "read::positive")]
+    pub max_connections: usize,
+    /// How long a stopping node waits for its clients to leave.
+    #[serde(deserialize_with = "read::duration")]
+    pub drain_timeout: Duration,
+    /// The origins whose pages may connect; empty for pages of the same host,
+    /// `*` for any.
+    #[serde(deserialize_with = "read::origins")]
+    pub allowed_origins: Vec<String>,
+    /// Whether `GET /ws/echo` exists, for conformance suites.
+    #[serde(deserialize_with = "read::flag")]
+    pub echo: bool,
+    /// This node's name; none lets the node choose one.
+    #[serde(deserialize_with = "read::node_name")]
+    pub node: Option<String>,
+    /// A folder the pages are served from in place of those built in.
+    #[serde(deserialize_with = "read::path")]
+    pub static_dir: Option<PathBuf>,
+}
+
+impl Server {
+    /// The number of worker threads, with 0 resolved to the number of cores.
+    pub fn workers(&self) -> usize {
+        match self.workers {
+            0 => thread::available_parallelism().map_or(1, NonZero::get),
+            workers => workers,
+        }
+    }
+
+    /// Whether nothing but this machine can reach the addresses listened on.
+    pub fn is_loopback_only(&self) -> bool {
+        self.listen.iter().all(|address| address.ip().to_canonical().is_loopback())
+    }
+}

@@ -1,0 +1,375 @@
+use std::{ffi::OsString, time::Duration};
+
+use jsonwebtoken::Algorithm;
+
+use super::*;
+use crate::model::{Action, RoomName};
+
+/// The settings of `variables`, without their prefix, over those of `text`.
+fn layered(text: &str, variables: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+    layers(text, variables)?.settings()
+}
+
+fn layers(text: &str, variables: &[(&str, &str)]) -> Result<Layers, ConfigError> {
+    let mut layers = Layers::embedded()?;
+    layers.add_toml(text, "config.toml")?;
+    layers.add_environment(variables.iter().map(|(name, value)| {
+        (OsString::from(format!("ROOKERY__{name}")), OsString::from(value))
+    }))?;
+    Ok(layers)
+}
+
+#[test]
+fn the_embedded_defaults_are_those_of_the_contract() {
+    let settings = Settings::default();
+    assert_eq!(settings.server.listen, ["127.0.0.1:8080".parse().unwrap()]);
+    assert_eq!(settings.server.max_connections, 1_000_000);
+    assert_eq!(settings.server.drain_timeout, Duration::from_secs(10));
+    assert!(settings.server.allowed_origins.is_empty() && !settings.server.echo);
+    assert!(settings.server.workers() >= 1 && settings.server.is_loopback_only());
+    assert_eq!(settings.auth.secret, None);
+    assert_eq!(settings.auth.algorithms, [Algorithm::HS256]);
+    assert_eq!(settings.auth.guest, Guest::Auto);
+    assert_eq!(settings.auth.leeway, Duration::ZERO);
+    assert_eq!(settings.auth.token_bytes, 8192);
+    let lobby = RoomName::parse("lobby").unwrap();
+    for action in [Action::Join, Action::Publish, Action::Set, Action::Presence, Action::History] {
+        assert!(settings.auth.default_grants.allows(action, &lobby));
+    }
+    assert!(settings.api.keys.is_empty());
+    assert_eq!(settings.heartbeat.interval, Duration::from_secs(25));
+    assert_eq!(settings.heartbeat.timeout, Duration::from_secs(10));
+    assert_eq!(settings.limits.message_bytes, 65_536);
+    assert_eq!(settings.limits.rooms_per_session, 100);
+    assert_eq!(settings.limits.messages_per_second, 50);
+    assert_eq!(settings.limits.connections_per_user, 20);
+    assert_eq!(settings.limits.connections_per_ip, 1_000);
+    assert_eq!(settings.limits.connects_per_second, 100);
+    assert_eq!(settings.outbound.reliable_messages, 1_024);
+    assert_eq!(settings.outbound.reliable_bytes, 1 << 20);
+    assert_eq!(settings.outbound.coalesce, Duration::from_millis(100));
+    assert_eq!(settings.presence.grace, Duration::from_secs(3));
+    assert_eq!(settings.presence.lease, Duration::from_secs(10));
+    assert_eq!(settings.rooms.history_size, 1_000);
+    assert_eq!(settings.rooms.history_ttl, Duration::from_secs(86_400));
+    assert_eq!(settings.rooms.presence_limit, 200);
+    assert_eq!(settings.inbox.size, 1_000);
+}
+
+#[test]
+fn the_environment_stands_over_the_file_and_the_file_over_the_defaults() {
+    let file = "[heartbeat]\ninterval = \"5s\"\ntimeout = \"4s\"\n";
+    let settings = layered(file, &[("HEARTBEAT__INTERVAL", "1s")]).unwrap();
+    assert_eq!(settings.heartbeat.interval, Duration::from_secs(1));
+    assert_eq!(settings.heartbeat.timeout, Duration::from_secs(4));
+    assert_eq!(settings.presence.grace, Duration::from_secs(3));
+}
+
+#[test]
+fn every_kind_of_value_can_come_from_the_environment() {
+    let settings = layered(
+        "[server]\nlisten = \"127.0.0.1:1\"\n[limits]\nmessage_bytes = 1024\n",
+        &[
+            ("SERVER__LISTEN", "127.0.0.1:0, [::1]:0"),
+            ("SERVER__ECHO", "true"),
+            ("SERVER__STATIC_DIR", "static"),
+            ("AUTH__SECRET", "a secret, with a comma"),
+            ("AUTH__ALGORITHMS", "HS256,RS256"),
+            ("AUTH__JWKS_FILE", "keys.json"),
+            ("AUTH__DEFAULT_GRANTS", r#"{"dash:*": ["join"]}"#),
+            ("API__KEYS", "first-key,second-key"),
+            ("LIMITS__MESSAGE_BYTES", "16 MiB"),
+            ("LIMITS__MESSAGES_PER_SECOND", "7"),
+            ("ROOMS__NAMESPACE", r#"[{"match": "dash:*", "history_size": 9}]"#),
+            ("OUTBOUND__RELIABLE_BYTES", "65536"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(settings.server.listen.len(), 2);
+    assert!(settings.server.echo);
+    assert_eq!(settings.server.static_dir, Some("static".into()));
+    assert_eq!(settings.auth.secret, Some(Secret::new("a secret, with a comma")));
+    assert_eq!(settings.auth.algorithms, [Algorithm::HS256, Algorithm::RS256]);
+    let allows =
+        |room| settings.auth.default_grants.allows(Action::Join, &RoomName::parse(room).unwrap());
+    assert!(allows("dash:eu") && !allows("lobby"), "the default grants are replaced, not added to");
+    assert_eq!(settings.api.keys, [Secret::new("first-key"), Secret::new("second-key")]);
+    assert_eq!(settings.limits.message_bytes, 16 << 20);
+    assert_eq!(settings.limits.messages_per_second, 7);
+    assert_eq!(settings.rooms.for_room("dash:eu").history_size, 9);
+    assert_eq!(settings.outbound.reliable_bytes, 65_536);
+}
+
+#[test]
+fn other_variables_are_left_alone() {
+    let mut layers = Layers::embedded().unwrap();
+    let variables = [("PATH", "/bin"), ("ROOKERY_PORT", "tcp://10.0.0.1"), ("ROOKERY", "x")];
+    layers.add_environment(variables.map(|(a, b)| (a.into(), b.into())).into_iter()).unwrap();
+    layers.settings().unwrap();
+}
+
+#[test]
+fn default_grants_of_a_file_replace_the_default() {
+    let settings = Settings::from_toml("[auth.default_grants]\n\"news\" = [\"join\"]").unwrap();
+    let allows =
+        |room| settings.auth.default_grants.allows(Action::Join, &RoomName::parse(room).unwrap());
+    assert!(allows("news") && !allows("lobby"));
+}
+
+#[test]
+fn the_first_namespace_that_matches_holds_over_the_general_values() {
+    let settings = Settings::from_toml(
+        r#"
+        [rooms]
+        history_size = 500
+        [[rooms.namespace]]
+        match = "dash:eu"
+        history_ttl = "1h"
+        members = 3
+        [[rooms.namespace]]
+        match = "dash:*"
+        history_size = 10
+        history_bytes = "2 KiB"
+        "#,
+    )
+    .unwrap();
+    let general = settings.rooms.for_room("lobby");
+    assert_eq!((general.history_size, general.members), (500, 0));
+    let first = settings.rooms.for_room("dash:eu");
+    assert_eq!((first.history_size, first.members), (500, 3));
+    assert_eq!(first.history_ttl, Duration::from_secs(3_600));
+    let second = settings.rooms.for_room("dash:us");
+    assert_eq!((second.history_size, second.history_bytes), (10, 2_048));
+    assert_eq!(second.history_ttl, general.history_ttl);
+}
+
+#[test]
+fn a_bad_file_is_refused_with_the_key_the_value_and_what_was_expected() {
+    for (text, error) in [
+        (
+            "[heartbeat]\ninterval = \"fast\"",
+            r#"heartbeat.interval: got "fast", expected a duration such as "25s", from 10ms to ten years"#,
+        ),
+        (
+            "[heartbeat]\ninterval = \"0s\"",
+            r#"heartbeat.interval: got "0s", expected a duration such as "25s", from 10ms to ten years"#,
+        ),
+        (
+            "[heartbeat]\ntimeout = 10",
+            r#"heartbeat.timeout: got 10, expected a duration such as "25s", from 10ms to ten years"#,
+        ),
+        (
+            "[presence]\ngrace = \"-3s\"",
+            r#"presence.grace: got "-3s", expected a duration such as "25s", up to ten years"#,
+        ),
+        (
+            "[heartbeat]\nintervall = \"5s\"",
+            "heartbeat.intervall: got an unknown key, expected one of interval, timeout",
+        ),
+        (
+            "[hartbeat]\ninterval = \"5s\"",
+            "hartbeat: got an unknown key, expected one of api, auth, broker, heartbeat, inbox, \
+             limits, log, outbound, presence, rooms, server",
+        ),
+        ("server = 5", "server: got a single integer, expected a table [server]"),
+        (
+            "[limits]\nmessage_bytes = \"64 KB!\"",
+            r#"limits.message_bytes: got "64 KB!", expected a size such as "64 KiB", from 128 to 64 MiB"#,
+        ),
+        (
+            "[limits]\nmessage_bytes = 0",
+            r#"limits.message_bytes: got 0, expected a size such as "64 KiB", from 128 to 64 MiB"#,
+        ),
+        (
+            "[limits]\nmessages_per_second = -1",
+            "limits.messages_per_second: got -1, expected a whole number from 1 to 1000000",
+        ),
+        (
+            "[limits]\nrooms_per_session = 1.5",
+            "limits.rooms_per_session: got 1.5, expected a whole number from 1 to 1000000000",
+        ),
+        (
+            "[limits]\nrooms_per_session = \"many\"",
+            "limits.rooms_per_session: got \"many\", expected a whole number from 1 to 1000000000",
+        ),
+        (
+            "[server]\nlisten = \"localhost\"",
+            r#"server.listen: got "localhost", expected an address and port such as "127.0.0.1:8080", or a list of them"#,
+        ),
+        (
+            "[server]\nlisten = [\"127.0.0.1:80\", \":80\"]",
+            r#"server.listen[1]: got ":80", expected an address and port such as "127.0.0.1:8080", or a list of them"#,
+        ),
+        (
+            "[server]\nlisten = []",
+            r#"server.listen: got [], expected an address and port such as "127.0.0.1:8080", or a list of them"#,
+        ),
+        ("[server]\necho = \"yes\"", "server.echo: got \"yes\", expected true or false"),
+        (
+            "[server]\nallowed_origins = [\"https://a.example/\"]",
+            r#"server.allowed_origins[0]: got "https://a.example/", expected a list of origins such as "https://example.com", or "*""#,
+        ),
+        (
+            "[server]\nnode = \"a b\"",
+            r#"server.node: got "a b", expected at most 64 characters of `A-Z a-z 0-9 _ - .`"#,
+        ),
+        (
+            "[auth]\nalgorithms = [\"HS256\", \"none\"]",
+            "auth.algorithms[1]: got \"none\", expected a list out of HS256, HS384, HS512, RS256, \
+             RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA",
+        ),
+        (
+            "[auth]\nalgorithms = [\"RS256\"]",
+            "auth.algorithms: got RS256, expected a key for it in auth.public_key_file or \
+             auth.jwks_file",
+        ),
+        (
+            "[auth]\njwks_file = \"keys.json\"",
+            "auth.jwks_file: got \"keys.json\", expected an empty value, or an algorithm for its \
+             keys in auth.algorithms",
+        ),
+        (
+            "[auth]\nguest = \"on\"\nalgorithms = [\"ES256\"]\npublic_key_file = \"key.pem\"",
+            "auth.guest: got \"on\", expected \"auto\" or \"off\": guests' tokens are signed with \
+             auth.secret, and auth.algorithms has none of HS256, HS384, HS512",
+        ),
+        (
+            "[auth]\nguest = \"sometimes\"",
+            "auth.guest: got \"sometimes\", expected one of `auto`, `on`, `off`",
+        ),
+        (
+            "[auth]\ndefault_grants = { \"*\" = [\"join\", \"fly\"] }",
+            "auth.default_grants.*[1]: got \"fly\", expected one of `join`, `publish`, `set`, \
+             `presence`, `history`",
+        ),
+        (
+            "[auth]\ndefault_grants = \"all\"",
+            "auth.default_grants: got \"all\", expected an object from room pattern to a list of \
+             actions, such as {\"dash:*\": [\"join\"]}",
+        ),
+        (
+            "[[rooms.namespace]]\nmatch = \"a room\"",
+            "rooms.namespace[0].match: got \"a room\", expected a room pattern: 1 to 256 \
+             characters of `A-Z a-z 0-9 _ - . : / @ *`",
+        ),
+        (
+            "[[rooms.namespace]]\nmatch = \"*\"\nhistory_size = 0",
+            "rooms.namespace[0].history_size: got 0, expected a whole number from 1 to 1000000000",
+        ),
+        (
+            "[[rooms.namespace]]\nmatch = \"*\"\nsize = 1",
+            "rooms.namespace[0].size: got an unknown key, expected one of `match`, \
+             `history_size`, `history_bytes`, `history_ttl`, `presence_limit`, `members`, \
+             `dedup_window`, `dedup_entries`, `state_keys`, `state_bytes`",
+        ),
+        (
+            "[[rooms.namespace]]\nmembers = 1",
+            "rooms.namespace[0]: got { members = 1 }, expected the key `match`",
+        ),
+        (
+            "[log]\nlevel = \"loud\"",
+            "log.level: got \"loud\", expected off, error, warn, info, debug or trace, or such as \
+             \"info,rookery=debug\"",
+        ),
+        (
+            "[broker]\nurl = \"redis://user:hunter2@host:6379\"",
+            "broker.url: got \"redis://host:6379\", expected an empty value: this build has the embedded \
+             broker only",
+        ),
+        (
+            "[api]\nkeys = [\"hunter2\"]",
+            "api.keys[0]: got <hidden>, expected a list of keys of at least 8 printable characters without spaces",
+        ),
+        ("[auth]\nsecret = 1234", "auth.secret: got <hidden>, expected text"),
+        ("[auth]\nsecret = \"hunter2", "config.toml:2: invalid basic string, expected `\"`"),
+        ("[server]\necho = true\necho = true", "config.toml:3: duplicate key"),
+    ] {
+        let got = Settings::from_toml(text).map(|_| ()).unwrap_err().to_string();
+        assert!(!got.contains('\n') && !got.contains("hunter2"), "{got}");
+        assert_eq!(got, error, "{text}");
+    }
+}
+
+#[test]
+fn a_bad_variable_is_named() {
+    for (name, value, error) in [
+        (
+            "HEARTBEAT__INTERVAL",
+            "fast",
+            r#"heartbeat.interval: got "fast" (from ROOKERY__HEARTBEAT__INTERVAL), expected a duration such as "25s", from 10ms to ten years"#,
+        ),
+        (
+            "LIMITS__ROOMS_PER_SESSION",
+            "many",
+            r#"limits.rooms_per_session: got "many" (from ROOKERY__LIMITS__ROOMS_PER_SESSION), expected a whole number"#,
+        ),
+        (
+            "LIMITS__ROOMS_PER_SESSION",
+            "0",
+            "limits.rooms_per_session: got 0 (from ROOKERY__LIMITS__ROOMS_PER_SESSION), expected a \
+             whole number from 1 to 1000000000",
+        ),
+        (
+            "HEARTBEAT__INTERVALL",
+            "5s",
+            "heartbeat.intervall: got an unknown key (from ROOKERY__HEARTBEAT__INTERVALL), expected one of interval, timeout",
+        ),
+        (
+            "HEARTBEAT",
+            "5s",
+            "heartbeat: got an unknown key (from ROOKERY__HEARTBEAT), expected one of interval, timeout",
+        ),
+        (
+            "AUTH__DEFAULT_GRANTS",
+            "join",
+            r#"auth.default_grants: got "join" (from ROOKERY__AUTH__DEFAULT_GRANTS), expected a table as JSON, such as {"*": ["join"]}"#,
+        ),
+        (
+            "API__KEYS",
+            "hunter2",
+            "api.keys[0]: got <hidden> (from ROOKERY__API__KEYS), expected a list of keys of at \
+             least 8 printable characters without spaces",
+        ),
+    ] {
+        let got = layered("", &[(name, value)]).unwrap_err().to_string();
+        assert_eq!(got, error);
+    }
+}
+
+#[test]
+fn a_named_file_must_be_there() {
+    let error = Settings::load(Some("no/such/file.toml".as_ref())).unwrap_err().to_string();
+    assert!(error.starts_with("no/such/file.toml: "), "{error}");
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let secrets = [("AUTH__SECRET", "hunter2-hunter2"), ("API__KEYS", "hunter2-a,hunter2-b")];
+    let layers = layers("", &secrets).unwrap();
+    let settings = layers.settings().unwrap();
+    let toml = layers.to_toml().unwrap();
+    for shown in [format!("{settings:?}"), toml.clone()] {
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("<hidden>"), "{shown}");
+    }
+    assert!(toml.contains("interval = \"25s\""), "{toml}");
+}
+
+#[test]
+fn the_configuration_in_effect_can_be_read_again() {
+    let text = "[[rooms.namespace]]\nmatch = \"dash:*\"\nhistory_size = 3\n[limits]\nrooms_per_session = 7";
+    let printed = layers(text, &[]).unwrap().to_toml().unwrap();
+    let settings = Settings::from_toml(&printed).unwrap();
+    assert_eq!(settings.limits.rooms_per_session, 7);
+    assert_eq!(settings.rooms.for_room("dash:a").history_size, 3);
+}
+
+#[test]
+fn guests_are_let_in_by_themselves_only_where_nobody_else_can_come() {
+    let allowed = |toml: &str| Settings::from_toml(toml).unwrap().guests_allowed();
+    assert!(allowed(""));
+    assert!(allowed("[server]\nlisten = [\"[::1]:0\", \"127.0.0.2:0\"]"));
+    assert!(!allowed("[server]\nlisten = [\"127.0.0.1:0\", \"0.0.0.0:0\"]"));
+    assert!(!allowed("[auth]\nguest = \"off\""));
+    assert!(allowed("[auth]\nguest = \"on\"\n[server]\nlisten = \"[::]:0\""));
+}

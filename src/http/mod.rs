@@ -1,0 +1,44 @@
+//! The HTTP side: the table of routes, and what each does.
+
+mod credentials;
+mod failure;
+mod guest;
+mod health;
+mod origin;
+mod pages;
+mod socket;
+pub mod upgrade;
+
+use std::sync::Arc;
+
+use actix_web::web;
+
+use crate::session::Services;
+
+/// Whether a request came with a connection that can become a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upgradable {
+    /// It can.
+    Yes,
+    /// It came the ordinary way, with a body or without asking for an upgrade.
+    No,
+}
+
+/// The table of routes.
+pub fn routes(
+    services: Arc<Services>,
+    upgradable: Upgradable,
+) -> impl FnOnce(&mut web::ServiceConfig) {
+    move |app| {
+        let echo = services.settings.server.echo;
+        app.app_data(web::Data::from(services)).app_data(upgradable);
+        app.route("/ws", web::get().to(socket::member));
+        if echo {
+            app.route("/ws/echo", web::get().to(socket::echo));
+        }
+        app.route("/auth/guest", web::post().to(guest::enter));
+        app.route("/healthz", web::get().to(health::live));
+        app.route("/readyz", web::get().to(health::ready));
+        app.default_service(web::to(pages::page));
+    }
+}

@@ -1,0 +1,163 @@
+use std::{net::IpAddr, net::Ipv4Addr, time::Instant};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web,
+};
+use actix_web_actors::ws;
+
+use super::{
+    Upgradable,
+    credentials::{self, offers},
+    failure::Failure,
+    origin,
+};
+use crate::{
+    model::{Code, Epoch, NameError, Problem, RoomName, Seq},
+    session::{Role, Seed, Services},
+    wire::{Command, Incoming, Protocol, Since},
+};
+
+/// `GET /ws`: a session for whom the token stands for. All that can be refused
+/// is refused here, before the upgrade.
+pub(super) async fn member(
+    request: HttpRequest,
+    services: web::Data<Services>,
+) -> Result<HttpResponse, Failure> {
+    let address = address(&request);
+    services.registry.attempt(address, Instant::now())?;
+    origin::check(&request, &services)?;
+    let identity = credentials::identity(&request, &services)?;
+    let Wishes { requests, session } = Wishes::read(request.query_string());
+    let (protocol, subprotocol) = Protocol::negotiate(offers(&request));
+    let mut response = handshake(&request)?;
+    if let Some(subprotocol) = subprotocol {
+        response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, subprotocol));
+    }
+    let permit =
+        services.registry.admit(address, Some(&identity.profile.user), session.as_deref())?;
+    let role = Role::Member { identity: Box::new(identity), requests };
+    Ok(sown(response.finish(), Seed { permit, role, protocol }))
+}
+
+/// `GET /ws/echo`: says back what it is told, by the same socket code.
+pub(super) async fn echo(
+    request: HttpRequest,
+    services: web::Data<Services>,
+) -> Result<HttpResponse, Failure> {
+    let address = address(&request);
+    services.registry.attempt(address, Instant::now())?;
+    origin::check(&request, &services)?;
+    let response = handshake(&request)?.finish();
+    let permit = services.registry.admit(address, None, None)?;
+    Ok(sown(response, Seed { permit, role: Role::Echo, protocol: Protocol::Json }))
+}
+
+/// Puts the seed of the session beside the answer, for
+/// [`upgrade`](super::upgrade) to find.
+fn sown(mut response: HttpResponse, seed: Seed) -> HttpResponse {
+    response.extensions_mut().insert(seed);
+    response
+}
+
+fn handshake(request: &HttpRequest) -> Result<actix_web::HttpResponseBuilder, Failure> {
+    let refused = |error: &dyn std::fmt::Display| {
+        let message = format!("expected a WebSocket handshake: {error}");
+        let status = StatusCode::UPGRADE_REQUIRED;
+        Failure::new(status, Code::BadMessage, message)
+    };
+    if request.app_data::<Upgradable>() != Some(&Upgradable::Yes) {
+        return Err(refused(&"the request does not ask for `Upgrade: websocket`, or has a body"));
+    }
+    // Stricter than the handshake itself: it looks at the key as well.
+    actix_http::ws::verify_handshake(request.head()).map_err(|error| refused(&error))?;
+    ws::handshake(request).map_err(|error| refused(&error))
+}
+
+/// The address that limits count.
+fn address(request: &HttpRequest) -> IpAddr {
+    request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip())
+}
+
+/// What a client asks for in the query while connecting.
+struct Wishes {
+    requests: Vec<Incoming>,
+    session: Option<String>,
+}
+
+impl Wishes {
+    fn read(query: &str) -> Self {
+        let mut rooms: Vec<String> = Vec::new();
+        let mut places: Vec<(String, Since)> = Vec::new();
+        let mut session = None;
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "room" => rooms.push(value.into_owned()),
+                "last_event_id" => places.extend(read_place(&value)),
+                "session" => session = Some(value.into_owned()),
+                _ => {}
+            }
+        }
+        // A place without its room can only mean that room.
+        for (room, _) in &places {
+            if !rooms.contains(room) {
+                rooms.push(room.clone());
+            }
+        }
+        let since = |room: &String| places.iter().find(|(it, _)| it == room).map(|(_, it)| *it);
+        let requests = rooms.iter().map(|room| join(room, since(room))).collect();
+        Self { requests, session }
+    }
+}
+
+/// `ROOM@EPOCH:SEQ`, as [`Wishes`] and the ids of events have it.
+fn read_place(text: &str) -> Option<(String, Since)> {
+    let (room, place) = text.rsplit_once('@')?;
+    let (epoch, seq) = place.split_once(':')?;
+    let seq: Seq = seq.parse().ok()?;
+    Some((room.to_owned(), Since { epoch: Epoch::parse(epoch), seq }))
+}
+
+fn join(room: &str, since: Option<Since>) -> Incoming {
+    let command = RoomName::parse(room)
+        .map(|room| Command::Join { room, since, history: None })
+        .map_err(|error| {
+            let code = match error {
+                NameError::Reserved => Code::Forbidden,
+                NameError::Invalid { .. } => Code::BadMessage,
+            };
+            Problem::new(code, format!("`room`: {error}"))
+        });
+    Incoming { id: None, command }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_query_names_rooms_places_and_the_session() {
+        let epoch = Epoch::random();
+        let id = "theirs";
+        let query = format!("room=a&room=d%3Aeu&last_event_id=d%3Aeu@{epoch}:7&session={id}&x=1");
+        let Wishes { requests, session } = Wishes::read(&query);
+        assert_eq!(session.as_deref(), Some(id));
+        let Ok(Command::Join { room, since, .. }) = &requests[1].command else { panic!() };
+        assert_eq!(room.as_str(), "d:eu");
+        assert_eq!(*since, Some(Since { epoch: Some(epoch), seq: 7 }));
+        let Ok(Command::Join { since: None, .. }) = &requests[0].command else { panic!() };
+        assert_eq!(requests.len(), 2);
+    }
+
+    #[test]
+    fn a_place_alone_names_its_room_and_a_bad_room_is_told() {
+        let requests =
+            Wishes::read("last_event_id=lobby@old:3&room=@bob&last_event_id=nonsense").requests;
+        let Err(problem) = &requests[0].command else { panic!() };
+        assert_eq!(problem.code, Code::Forbidden);
+        let Ok(Command::Join { since, .. }) = &requests[1].command else { panic!() };
+        assert_eq!(*since, Some(Since { epoch: None, seq: 3 }));
+        assert_eq!(requests.len(), 2);
+    }
+}

@@ -1,0 +1,114 @@
+//! From a request to a socket.
+//!
+//! actix-http hands a request for `Upgrade: websocket` to a service of its own,
+//! together with the connection. That service asks the application, like any
+//! request is; where the answer is 101 it carries the [`Seed`] of a session,
+//! which takes the connection over. The HTTP layer and its buffers are out of
+//! the way from there on, and the session alone decides when bytes are written
+//! and when TCP ends.
+
+use std::{
+    error::Error as StdError,
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::Arc,
+};
+
+use actix_codec::Framed;
+use actix_http::{
+    Request, Response,
+    body::{BodySize, MessageBody},
+    h1::{Codec, Message},
+};
+use actix_service::{Service, ServiceFactory, fn_factory, fn_service};
+use actix_web::rt::net::TcpStream;
+use log::debug;
+
+use crate::session::{Seed, Services, Worker};
+
+type Connection = Framed<TcpStream, Codec>;
+
+/// The service for requests that ask for an upgrade; `application` makes the
+/// service that answers them.
+pub fn factory<F, A, B>(
+    services: Arc<Services>,
+    application: F,
+) -> impl ServiceFactory<
+    (Request, Connection),
+    Config = (),
+    Response = (),
+    Error = actix_web::Error,
+    InitError = (),
+>
+where
+    F: Fn() -> A + Clone + 'static,
+    A: ServiceFactory<Request, Config = (), InitError = ()> + 'static,
+    A::Response: Into<Response<B>>,
+    A::Error: Into<Response<actix_http::body::BoxBody>>,
+    A::Service: 'static,
+    B: MessageBody + 'static,
+    B::Error: Into<Box<dyn StdError>>,
+{
+    fn_factory(move || {
+        let (services, application) = (services.clone(), application.clone());
+        async move {
+            let application = Rc::new(application().new_service(()).await?);
+            Ok(fn_service(move |(request, connection): (Request, Connection)| {
+                let (services, application) = (services.clone(), application.clone());
+                async move {
+                    match application.call(request).await {
+                        Ok(response) => answer(&services, connection, response.into()).await,
+                        Err(error) => answer(&services, connection, error.into()).await,
+                    }
+                }
+            }))
+        }
+    })
+}
+
+/// Writes the answer; where it is 101, the session begins.
+async fn answer<B>(
+    services: &Arc<Services>,
+    mut connection: Connection,
+    mut response: Response<B>,
+) -> Result<(), actix_web::Error>
+where
+    B: MessageBody,
+    B::Error: Into<Box<dyn StdError>>,
+{
+    let seed = response.extensions_mut().remove::<Seed>();
+    let (head, body) = response.into_parts();
+    let size = if seed.is_some() { BodySize::None } else { body.size() };
+    write(&mut connection, Message::Item((head, size)))?;
+    if seed.is_none() && !matches!(size, BodySize::None | BodySize::Sized(0)) {
+        let mut body = pin!(body);
+        while let Some(chunk) = poll_fn(|cx| body.as_mut().poll_next(cx)).await {
+            let chunk = chunk.map_err(|error| io::Error::other(error.into().to_string()))?;
+            write(&mut connection, Message::Chunk(Some(chunk)))?;
+            flush(&mut connection).await?;
+        }
+        write(&mut connection, Message::Chunk(None))?;
+    }
+    flush(&mut connection).await?;
+    match seed {
+        Some(seed) => {
+            let parts = connection.into_parts();
+            seed.start(Worker::current(services), parts.io, parts.read_buf);
+        }
+        // What follows a refused upgrade on this connection is unknown.
+        None => debug!("an upgrade was refused"),
+    }
+    Ok(())
+}
+
+type Frame = Message<(Response<()>, BodySize)>;
+
+fn write(connection: &mut Connection, frame: Frame) -> io::Result<()> {
+    Pin::new(connection).write(frame)
+}
+
+async fn flush(connection: &mut Connection) -> io::Result<()> {
+    poll_fn(|cx| Pin::new(&mut *connection).flush::<Frame>(cx)).await
+}

@@ -1,0 +1,40 @@
+//! Rookery: a real-time server.
+//!
+//! ```text
+//! browser ──ws──► Session ──Join/Publish──► RoomSupervisor ──Track──► PresenceSupervisor
+//!          (one per socket)                (one per worker)          (one per node)
+//!                ▲                              │  ▲                       │ changes
+//!                └── outbound lanes ◄───────────┘  └── Delivery ── Broker  └──► RoomSupervisor
+//!                    (bounded, encoded once)            embedded
+//! ```
+//!
+//! One idea carries all of it: any hop may refuse or lose a message; the room's
+//! `seq` makes the loss visible; the log repairs it.
+//!
+//! The modules in reading order:
+//!
+//! - [`model`]: plain values that all others speak in
+//! - [`config`]: the settings, one struct for each section of `config.toml`
+//! - [`wire`]: bytes of a client: frames, commands, events
+//! - [`auth`]: token → identity → grants
+//! - [`broker`]: logs, shared state, dedup; who is handed what
+//! - [`outbound`]: what waits to be written to one client
+//! - [`presence`]: who is where
+//! - [`room`]: members on one worker, joining, fan-out
+//! - [`session`]: one actor for each socket
+//! - [`http`]: routes, and the way from a request to a socket
+//! - [`net`], [`shutdown`], [`app`]: sockets, the end, and all of it put together
+
+pub mod app;
+pub mod auth;
+pub mod broker;
+pub mod config;
+pub mod http;
+pub mod model;
+pub mod net;
+pub mod outbound;
+pub mod presence;
+pub mod room;
+pub mod session;
+pub mod shutdown;
+pub mod wire;

@@ -1,0 +1,99 @@
+//! The program: arguments → settings → logger → application → run until a
+//! signal.
+
+mod cli;
+
+use std::{
+    env,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use clap::Parser;
+use rookery::{
+    app::Application,
+    auth::{Minter, NewToken, Verifier},
+    config::{Auth, ConfigError, Layers, Log, Settings},
+    model::wall_clock,
+};
+
+use cli::{Arguments, Command, Token};
+
+/// Something went wrong while running.
+const FAILED: u8 = 1;
+
+/// The configuration cannot be used; the command line's own errors exit with
+/// the same.
+const MISCONFIGURED: u8 = 2;
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rookery: {error:#}");
+            ExitCode::from(if error.is::<ConfigError>() { MISCONFIGURED } else { FAILED })
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let layers = Layers::read(arguments.config.as_deref())?;
+    let settings = layers.settings()?;
+    if arguments.check {
+        Verifier::new(&settings.auth)?;
+        return print(layers.to_toml()?.trim_end());
+    }
+    match &arguments.command {
+        Some(Command::Token(token)) => print(&signed(token, &settings.auth)?),
+        None => serve(settings),
+    }
+}
+
+fn serve(settings: Settings) -> anyhow::Result<()> {
+    start_logger(&settings.log);
+    raise_open_files();
+    actix_web::rt::System::new()
+        .block_on(async { Application::build(settings).await?.run_until_stopped().await })
+}
+
+/// `RUST_LOG` stands over the configuration, as everywhere.
+fn start_logger(settings: &Log) {
+    let filters = env::var("RUST_LOG").ok().filter(|filters| !filters.is_empty());
+    let filters = filters.unwrap_or_else(|| settings.level.clone());
+    env_logger::Builder::new().parse_filters(&filters).init();
+}
+
+/// Every connection is an open file, and the soft limit is often 1,024.
+fn raise_open_files() {
+    let raised = rlimit::Resource::NOFILE
+        .get()
+        .and_then(|(_, hard)| Ok((rlimit::increase_nofile_limit(hard)?, hard)));
+    match raised {
+        Ok((soft, hard)) => log::info!("open files: {soft} allowed, {hard} at most"),
+        Err(error) => log::warn!("the limit of open files could not be raised: {error}"),
+    }
+}
+
+/// A token that the server with these settings accepts.
+fn signed(token: &Token, settings: &Auth) -> anyhow::Result<String> {
+    let now = wall_clock();
+    let signed = Minter::new(settings)?.mint(
+        &NewToken {
+            sub: &token.sub,
+            ttl: token.ttl,
+            name: token.name.as_deref(),
+            audience: token.aud.as_deref(),
+            issuer: token.iss.as_deref(),
+            grants: token.grants.as_ref(),
+            meta: token.meta.as_deref(),
+        },
+        now,
+    )?;
+    Verifier::new(settings)?.verify(&signed, now).context("the server would refuse the token")?;
+    Ok(signed)
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    Ok(writeln!(io::stdout().lock(), "{text}")?)
+}

@@ -1,0 +1,48 @@
+//! Plain values every other module speaks in. This module sees no other.
+
+mod changes;
+mod farewell;
+mod grants;
+mod ids;
+mod member;
+mod names;
+mod pattern;
+mod position;
+mod problem;
+mod publication;
+mod state;
+
+pub use changes::{Change, PresenceChanges};
+pub use farewell::Farewell;
+pub use grants::{Action, Grants};
+pub use ids::{LinkId, WorkerId};
+pub use member::{Availability, META_BYTES, Member, PresenceDiff, Profile, Status};
+pub use names::{NameError, RoomName, SessionId, UserId};
+pub use pattern::{Pattern, PatternError};
+pub use position::{Epoch, Position, Seq};
+pub use problem::{Code, Current, Problem};
+pub use publication::{Author, Body, Draft, Payload, Publication, Transient};
+pub use state::StateEntry;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A point in time as clients see it: milliseconds since the Unix epoch.
+pub type Timestamp = u64;
+
+/// The wall clock, in milliseconds since the Unix epoch.
+pub fn wall_clock() -> Timestamp {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Text of at most this many characters is accepted as a name of a user or a room.
+pub const NAME_CHARACTERS: usize = 128;
+
+/// Fills a value with random bits. The operating system's generator does not
+/// fail on the systems this server runs on; if it ever did, unpredictable ids
+/// could not be had and going on would be worse than stopping the task.
+#[expect(clippy::expect_used, reason = "see above")]
+fn random_u64() -> u64 {
+    getrandom::u64().expect("the operating system gives random numbers")
+}

@@ -1,0 +1,405 @@
+use std::{cell::RefCell, io, rc::Rc, task::Waker, time::Instant};
+
+use bytes::{Buf, Bytes};
+use log::debug;
+
+use super::lanes::{Bounds, Lanes, LatestKey, LatestValue};
+use crate::{
+    model::{Farewell, LinkId, RoomName},
+    wire::{Protocol, frame},
+};
+
+/// Where bytes go. It is told to write from several places on one thread: the
+/// session, and the room that fans out.
+pub trait Transport {
+    /// Takes as many bytes as it can at once.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] where it can take none now; any other
+    /// error is the end of the connection.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+}
+
+impl Transport for tokio::net::TcpStream {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Self::try_write(self, bytes)
+    }
+}
+
+/// How the way to the client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// All is written.
+    Idle,
+    /// The transport takes no more; somebody has to wait until it does and then
+    /// [`resume`](Outbound::resume).
+    Blocked,
+    /// The transport is broken.
+    Broken,
+}
+
+/// The way to one client: its lanes and its transport.
+pub struct Outbound {
+    link: LinkId,
+    protocol: Protocol,
+    bounds: Bounds,
+    inner: RefCell<Inner>,
+}
+
+struct Inner {
+    lanes: Lanes,
+    /// What is being written: the rest of a chunk.
+    head: Bytes,
+    /// None once the connection is over.
+    transport: Option<Rc<dyn Transport>>,
+    flow: Flow,
+    /// Since when the transport has taken nothing, while blocked.
+    blocked_since: Option<Instant>,
+    /// Set when the connection is to end; nothing is queued after it.
+    farewell: Option<Farewell>,
+    /// The task that waits for the transport, woken when it has something to see.
+    driver: Option<Waker>,
+}
+
+impl Outbound {
+    /// The way to a client that speaks `protocol` over `transport`.
+    pub fn new(
+        link: LinkId,
+        protocol: Protocol,
+        bounds: Bounds,
+        transport: Rc<dyn Transport>,
+    ) -> Self {
+        Self {
+            link,
+            protocol,
+            bounds,
+            inner: RefCell::new(Inner {
+                lanes: Lanes::default(),
+                head: Bytes::new(),
+                transport: Some(transport),
+                flow: Flow::Idle,
+                blocked_since: None,
+                farewell: None,
+                driver: None,
+            }),
+        }
+    }
+
+    /// The connection's name within this process.
+    pub fn link(&self) -> LinkId {
+        self.link
+    }
+
+    /// What the client speaks.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Queues a frame of the control lane; [`flush`](Self::flush) writes it.
+    pub fn queue_control(&self, frame: Bytes) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.farewell.is_none() {
+            inner.lanes.push_control(frame);
+        }
+    }
+
+    /// Queues what the client asked for; [`flush`](Self::flush) writes it.
+    pub fn queue_reply(&self, frame: Bytes) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.farewell.is_none() {
+            inner.lanes.push_reply(frame);
+        }
+    }
+
+    /// Sends so many live messages, encoded and joined in `frames`, behind what
+    /// waits. A client too slow for them is closed.
+    pub fn send_live(&self, frames: &Bytes, messages: usize) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.farewell.is_some() {
+            return;
+        }
+        if inner.is_clear() {
+            inner.head = frames.clone();
+        } else if inner.lanes.push_live(frames.clone(), messages, &self.bounds).is_err() {
+            inner.give_up();
+        }
+        inner.write(self.protocol);
+    }
+
+    /// Sends values of the latest lane: `frames` has all of them encoded and
+    /// joined, which serves while nothing waits; else each replaces what waits
+    /// under its key.
+    pub fn send_latest<'a>(
+        &self,
+        frames: &Bytes,
+        values: impl IntoIterator<Item = (&'a LatestKey, &'a LatestValue)>,
+    ) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.farewell.is_some() {
+            return;
+        }
+        if inner.is_clear() {
+            inner.head = frames.clone();
+        } else {
+            for (key, value) in values {
+                if inner.lanes.push_latest(key, value, &self.bounds).is_err() {
+                    inner.give_up();
+                    break;
+                }
+            }
+        }
+        inner.write(self.protocol);
+    }
+
+    /// Lets go of the waiting latest values of a room.
+    pub fn forget_room(&self, room: &RoomName) {
+        self.inner.borrow_mut().lanes.forget_room(room);
+    }
+
+    /// Ends the connection: with `keep`, what waits is written first. Of
+    /// several farewells the first holds.
+    pub fn close(&self, farewell: Farewell, keep: bool) {
+        let mut inner = self.inner.borrow_mut();
+        inner.close(farewell, frame::close_frame(farewell), keep);
+        inner.write(self.protocol);
+    }
+
+    /// Ends the connection as its client asked, saying its code back.
+    pub fn answer_close(&self, code: Option<u16>) {
+        let mut inner = self.inner.borrow_mut();
+        inner.close(Farewell::Normal, frame::close_answer(code), false);
+    }
+
+    /// Why the connection is to end, if it is.
+    pub fn farewell(&self) -> Option<Farewell> {
+        self.inner.borrow().farewell
+    }
+
+    /// Writes what waits, as far as the transport takes it.
+    pub fn flush(&self) -> Flow {
+        self.inner.borrow_mut().write(self.protocol)
+    }
+
+    /// The transport takes bytes again: writes what waits.
+    pub fn resume(&self) -> Flow {
+        let mut inner = self.inner.borrow_mut();
+        if inner.flow == Flow::Blocked {
+            inner.flow = Flow::Idle;
+        }
+        inner.write(self.protocol)
+    }
+
+    /// How the way is now.
+    pub fn flow(&self) -> Flow {
+        self.inner.borrow().flow
+    }
+
+    /// Whether so much waits of what the client asked for that it has to read
+    /// before it is answered more.
+    pub fn congested(&self) -> bool {
+        let inner = self.inner.borrow();
+        inner.flow == Flow::Blocked
+            && inner.lanes.reply_bytes() + inner.head.len() > self.bounds.reliable_bytes
+    }
+
+    /// Since when the transport has taken nothing of what waits.
+    pub fn blocked_since(&self) -> Option<Instant> {
+        self.inner.borrow().blocked_since
+    }
+
+    /// The connection is over: lets go of the transport and of all that waits,
+    /// whoever still holds this.
+    pub fn abandon(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.fail();
+        inner.driver = None;
+    }
+
+    /// Wakes the task that waits for the transport.
+    pub fn wake(&self) {
+        self.inner.borrow_mut().wake_driver();
+    }
+
+    /// Names the task that waits for the transport.
+    pub fn set_driver(&self, waker: &Waker) {
+        let mut inner = self.inner.borrow_mut();
+        if !inner.driver.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            inner.driver = Some(waker.clone());
+        }
+    }
+}
+
+impl Inner {
+    /// Whether a frame can be written past the lanes without overtaking any.
+    fn is_clear(&self) -> bool {
+        self.flow == Flow::Idle && self.head.is_empty() && self.lanes.is_empty()
+    }
+
+    fn close(&mut self, farewell: Farewell, frame: Bytes, keep: bool) {
+        if self.farewell.is_some() {
+            return;
+        }
+        if !keep {
+            self.lanes.clear();
+        }
+        // Behind all lanes, not in the control lane: it is the last frame.
+        self.lanes.push_last(frame);
+        self.farewell = Some(farewell);
+        self.wake_driver();
+    }
+
+    fn give_up(&mut self) {
+        let farewell = Farewell::SlowConsumer;
+        self.close(farewell, frame::close_frame(farewell), false);
+    }
+
+    fn wake_driver(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            driver.wake();
+        }
+    }
+
+    fn fail(&mut self) {
+        self.flow = Flow::Broken;
+        self.transport = None;
+        self.lanes.clear();
+        self.head = Bytes::new();
+        self.blocked_since = None;
+    }
+
+    fn write(&mut self, protocol: Protocol) -> Flow {
+        while self.flow == Flow::Idle {
+            if self.head.is_empty() {
+                match self.lanes.next_chunk(protocol) {
+                    Some(chunk) => self.head = chunk,
+                    None => break,
+                }
+            }
+            let Some(transport) = &self.transport else { break };
+            match transport.try_write(&self.head) {
+                Ok(taken) => {
+                    if taken == self.head.len() {
+                        self.head = Bytes::new();
+                    } else {
+                        self.head.advance(taken);
+                    }
+                    self.blocked_since = None;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.flow = Flow::Blocked;
+                    self.blocked_since.get_or_insert_with(Instant::now);
+                    self.wake_driver();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    debug!("a connection broke while it was written to: {error}");
+                    self.fail();
+                    self.wake_driver();
+                }
+            }
+        }
+        self.flow
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// A transport that takes so many bytes and then blocks.
+    #[derive(Default)]
+    struct Pipe {
+        capacity: Cell<usize>,
+        taken: RefCell<Vec<u8>>,
+        writes: Cell<usize>,
+    }
+
+    impl Transport for Pipe {
+        fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.capacity.get());
+            if taken == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.writes.set(self.writes.get() + 1);
+            self.capacity.set(self.capacity.get() - taken);
+            self.taken.borrow_mut().extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+    }
+
+    fn outbound(capacity: usize) -> (Rc<Pipe>, Outbound) {
+        let pipe = Rc::new(Pipe { capacity: Cell::new(capacity), ..Pipe::default() });
+        let bounds = Bounds { reliable_messages: 4, reliable_bytes: 64, latest_bytes: 64 };
+        (pipe.clone(), Outbound::new(LinkId::next(), Protocol::Json, bounds, pipe))
+    }
+
+    fn resume(pipe: &Pipe, outbound: &Outbound) -> String {
+        pipe.capacity.set(usize::MAX);
+        outbound.resume();
+        String::from_utf8_lossy(&pipe.taken.borrow()).into_owned()
+    }
+
+    #[test]
+    fn nothing_waits_while_the_transport_takes_it() {
+        let (pipe, outbound) = outbound(usize::MAX);
+        outbound.send_live(&Bytes::from_static(b"one"), 1);
+        assert_eq!(*pipe.taken.borrow(), b"one");
+        assert_eq!(outbound.flow(), Flow::Idle);
+    }
+
+    #[test]
+    fn a_frame_begun_is_ended_before_anything_else() {
+        let (pipe, outbound) = outbound(2);
+        outbound.send_live(&Bytes::from_static(b"first"), 1);
+        assert_eq!(outbound.flow(), Flow::Blocked);
+        assert!(outbound.blocked_since().is_some());
+        outbound.queue_control(Bytes::from_static(b"!"));
+        outbound.send_live(&Bytes::from_static(b"second"), 1);
+        assert_eq!(resume(&pipe, &outbound), "first!second");
+        assert_eq!((outbound.flow(), outbound.blocked_since()), (Flow::Idle, None));
+    }
+
+    #[test]
+    fn what_waited_shares_a_write() {
+        let (pipe, outbound) = outbound(0);
+        for _ in 0..4 {
+            outbound.send_live(&Bytes::from_static(b"m"), 1);
+        }
+        resume(&pipe, &outbound);
+        assert_eq!(pipe.writes.get(), 2, "the frame begun, then all others");
+    }
+
+    #[test]
+    fn a_slow_consumer_is_closed_and_holds_nothing_more() {
+        let (pipe, outbound) = outbound(0);
+        for _ in 0..100 {
+            outbound.send_live(&Bytes::from_static(b"m"), 1);
+        }
+        assert_eq!(outbound.farewell(), Some(Farewell::SlowConsumer));
+        let written = resume(&pipe, &outbound);
+        assert!(written.starts_with('m') && written.ends_with("slow_consumer"), "{written}");
+        assert_eq!(written.matches('m').count(), 2, "the frame begun and the reason's own");
+    }
+
+    #[test]
+    fn a_farewell_waits_for_what_is_kept() {
+        let (pipe, outbound) = outbound(0);
+        outbound.queue_reply(Bytes::from_static(b"reply"));
+        outbound.close(Farewell::ShuttingDown, true);
+        outbound.close(Farewell::Kicked, false);
+        let written = resume(&pipe, &outbound);
+        assert!(written.starts_with("reply") && written.ends_with("shutting_down"), "{written}");
+    }
+
+    #[test]
+    fn too_many_bytes_of_replies_make_the_next_request_wait() {
+        let (pipe, outbound) = outbound(0);
+        outbound.queue_reply(vec![b'x'; 65].into());
+        outbound.flush();
+        assert!(outbound.congested());
+        resume(&pipe, &outbound);
+        assert!(!outbound.congested());
+    }
+}

@@ -1,0 +1,319 @@
+use std::{
+    collections::VecDeque,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ahash::AHashMap;
+use indexmap::IndexMap;
+
+use super::{
+    batch::{Latest, LatestBatch, Live, LiveBatch},
+    seat::Seat,
+};
+use crate::{
+    model::{LinkId, Position, PresenceChanges, Publication, RoomName, Seq, Transient},
+    outbound::{LatestKey, LatestValue},
+    wire::{Event, Protocol, encode},
+};
+
+/// At most so many messages are kept for a session whose join is under way;
+/// past that its join reads the log again.
+const MISSED: usize = 1024;
+
+/// What to do after something was handed to a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// It will leave with the next flush.
+    Live,
+    /// It will leave when the latest values do.
+    Latest,
+    /// It was known already, or nobody is to have it.
+    Nothing,
+    /// Messages before it are missing: the log has to be read.
+    Gap,
+}
+
+/// One room on one worker: its members, how far it was fanned out, and what is
+/// about to be.
+pub struct Room {
+    name: RoomName,
+    /// Up to where the fan-out is; none before the room is subscribed.
+    position: Option<Position>,
+    seats: Vec<Seat>,
+    index: AHashMap<LinkId, usize>,
+    /// Sessions whose join is under way, with what was fanned out since they asked.
+    arrivals: AHashMap<LinkId, Arrival>,
+    /// How many members were taken in so far.
+    generation: u64,
+    live: Vec<Live>,
+    latest: IndexMap<LatestKey, Latest, ahash::RandomState>,
+    presence: PresenceChanges,
+    presence_waits: bool,
+    /// When latest values may leave again.
+    latest_at: Option<Instant>,
+    /// While the log is read to fill a gap, what comes is let go: the log has it.
+    repairing: bool,
+    /// The farthest place heard of while repairing.
+    ahead: Option<Position>,
+}
+
+#[derive(Default)]
+struct Arrival {
+    missed: VecDeque<Arc<Publication>>,
+    overflowed: bool,
+}
+
+impl Room {
+    /// A room without members that is not subscribed yet.
+    pub fn new(name: RoomName) -> Self {
+        Self {
+            name,
+            position: None,
+            seats: Vec::new(),
+            index: AHashMap::new(),
+            arrivals: AHashMap::new(),
+            generation: 0,
+            live: Vec::new(),
+            latest: IndexMap::default(),
+            presence: PresenceChanges::default(),
+            presence_waits: false,
+            latest_at: None,
+            repairing: false,
+            ahead: None,
+        }
+    }
+
+    /// Up to where the fan-out is; none before the room is subscribed.
+    pub fn position(&self) -> Option<Position> {
+        self.position
+    }
+
+    /// The fan-out goes on after this place.
+    pub fn begin(&mut self, position: Position) {
+        self.position = Some(position);
+    }
+
+    /// Whether neither a member nor an arrival needs the room.
+    pub fn is_deserted(&self) -> bool {
+        self.seats.is_empty() && self.arrivals.is_empty()
+    }
+
+    /// The members.
+    pub fn seats(&self) -> &[Seat] {
+        &self.seats
+    }
+
+    /// From here on what is fanned out is kept for a session whose join is
+    /// under way. A member that joins again is no member until it is done.
+    pub fn arrive(&mut self, link: LinkId) {
+        self.remove(link);
+        self.arrivals.insert(link, Arrival::default());
+    }
+
+    /// The join is done or given up: what was fanned out meanwhile; none where
+    /// that was too much to keep.
+    pub fn arrived(&mut self, link: LinkId) -> Option<Vec<Arc<Publication>>> {
+        let arrival = self.arrivals.remove(&link)?;
+        (!arrival.overflowed).then(|| arrival.missed.into())
+    }
+
+    /// Takes a member in. What is about to leave goes to the others first.
+    pub fn seat(&mut self, mut seat: Seat) {
+        self.generation += 1;
+        seat.generation = self.generation;
+        self.flush_live();
+        if self.presence.names_users() {
+            self.flush_presence();
+        }
+        self.index.insert(seat.link(), self.seats.len());
+        self.seats.push(seat);
+    }
+
+    /// Takes a member out; whether it was one.
+    pub fn remove(&mut self, link: LinkId) -> bool {
+        self.arrivals.remove(&link);
+        let Some(at) = self.index.remove(&link) else { return false };
+        self.flush_live();
+        self.seats.swap_remove(at);
+        if let Some(moved) = self.seats.get(at) {
+            self.index.insert(moved.link(), at);
+        }
+        true
+    }
+
+    /// Changes whether a member sees who is there.
+    pub fn regrant(&mut self, link: LinkId, sees_presence: bool) {
+        if let Some(seat) = self.index.get(&link).and_then(|at| self.seats.get_mut(*at)) {
+            seat.sees_presence = sees_presence;
+        }
+    }
+
+    /// The broker hands on an entry of the log.
+    pub fn publish(&mut self, publication: &Arc<Publication>) -> Accepted {
+        let Some(position) = self.position else { return Accepted::Nothing };
+        let place = Position { epoch: publication.epoch, seq: publication.seq };
+        if self.repairing {
+            self.ahead = Some(place);
+            return Accepted::Nothing;
+        }
+        if place.epoch == position.epoch && place.seq <= position.seq {
+            return Accepted::Nothing;
+        }
+        if place.epoch != position.epoch || place.seq != position.seq + 1 {
+            self.ahead = Some(place);
+            return Accepted::Gap;
+        }
+        self.accept(publication)
+    }
+
+    /// Takes the next entry of the log.
+    fn accept(&mut self, publication: &Arc<Publication>) -> Accepted {
+        self.position = Some(Position { epoch: publication.epoch, seq: publication.seq });
+        for arrival in self.arrivals.values_mut() {
+            if arrival.missed.len() < MISSED {
+                arrival.missed.push_back(publication.clone());
+            } else {
+                arrival.overflowed = true;
+                arrival.missed.clear();
+            }
+        }
+        if self.seats.is_empty() {
+            return Accepted::Nothing;
+        }
+        if let Some((key, latest)) = Latest::set(publication, self.generation) {
+            self.latest.insert(key, latest);
+            return Accepted::Latest;
+        }
+        let seats = &self.seats;
+        let has_writer = |hash| seats.iter().any(|seat| seat.user_hash == hash);
+        self.live.push(Live::published(publication, has_writer));
+        Accepted::Live
+    }
+
+    /// The broker hands on something that is in no log.
+    pub fn relay(&mut self, transient: &Transient) -> Accepted {
+        if self.seats.is_empty() {
+            return Accepted::Nothing;
+        }
+        if let Transient::DirectCopy { from, to, payload, timestamp, nonce } = transient {
+            self.live.push(Live::direct_copy(from, to, payload, *timestamp, nonce.as_deref()));
+            return Accepted::Live;
+        }
+        match Latest::transient(&self.name, transient, self.generation) {
+            Some((key, latest)) => {
+                self.latest.insert(key, latest);
+                Accepted::Latest
+            }
+            None => Accepted::Nothing,
+        }
+    }
+
+    /// Somebody came, went or changed.
+    pub fn presence(&mut self, changes: &PresenceChanges) {
+        self.presence.merge(changes);
+        self.presence_waits = true;
+    }
+
+    /// The log is about to be read to fill a gap; whether it was not yet.
+    pub fn begin_repair(&mut self) -> bool {
+        !std::mem::replace(&mut self.repairing, true)
+    }
+
+    /// The log gave the entries after the fan-out's position. Answers whether
+    /// more is missing by now.
+    pub fn repaired(&mut self, entries: &[Arc<Publication>]) -> bool {
+        self.repairing = false;
+        for entry in entries {
+            self.accept(entry);
+        }
+        self.is_behind()
+    }
+
+    /// The log does not reach back: the fan-out goes on elsewhere, after each
+    /// member was told. Answers whether more is missing by now.
+    pub fn restarted(&mut self, position: Position) -> bool {
+        self.repairing = false;
+        self.flush_live();
+        self.latest.retain(|_, latest| !latest.is_logged());
+        self.position = Some(position);
+        for seat in &mut self.seats {
+            seat.cursor = position.seq;
+        }
+        // What they had missed belongs to what is gone.
+        for arrival in self.arrivals.values_mut() {
+            arrival.overflowed = true;
+            arrival.missed.clear();
+        }
+        self.is_behind()
+    }
+
+    fn is_behind(&mut self) -> bool {
+        let (Some(ahead), Some(position)) = (self.ahead.take(), self.position) else {
+            return false;
+        };
+        ahead.epoch != position.epoch || ahead.seq > position.seq
+    }
+
+    /// Sends the messages of this turn.
+    pub fn flush_live(&mut self) {
+        if self.live.is_empty() {
+            return;
+        }
+        let batch = LiveBatch::new(std::mem::take(&mut self.live));
+        for seat in &self.seats {
+            batch.send(seat);
+        }
+    }
+
+    /// When the waiting latest values may leave; none if none wait.
+    pub fn latest_due(&self) -> Option<Option<Instant>> {
+        (self.presence_waits || !self.latest.is_empty()).then_some(self.latest_at)
+    }
+
+    /// Sends the waiting latest values; the next ones wait for `coalesce`.
+    pub fn flush_latest(&mut self, now: Instant, coalesce: Duration) {
+        self.latest_at = Some(now + coalesce);
+        if !self.latest.is_empty() {
+            let batch = LatestBatch::new(self.latest.drain(..).collect());
+            for seat in &self.seats {
+                batch.send(seat);
+            }
+        }
+        if self.presence_waits {
+            self.flush_presence();
+        }
+    }
+
+    fn flush_presence(&mut self) {
+        self.presence_waits = false;
+        let changes = std::mem::take(&mut self.presence);
+        let event = Event::Presence { room: &self.name, diff: &changes.to_diff() };
+        let frame = encode(Protocol::Json, &event);
+        let key = LatestKey::Presence(self.name.clone());
+        let value = LatestValue::Presence(Rc::new(changes));
+        for seat in self.seats.iter().filter(|seat| seat.sees_presence) {
+            seat.outbound.send_latest(&frame, [(&key, &value)]);
+        }
+    }
+}
+
+/// The place up to which a session that joins is told by `joined`, and the
+/// entries it has to get after it; none where both do not belong together, so
+/// that the log has to be read again.
+pub(super) fn continued(
+    position: Position,
+    missed: Vec<Arc<Publication>>,
+) -> Option<(Seq, Vec<Arc<Publication>>)> {
+    let after: Vec<_> = missed
+        .into_iter()
+        .filter(|entry| entry.epoch != position.epoch || entry.seq > position.seq)
+        .collect();
+    let fits = after
+        .iter()
+        .zip(position.seq + 1..)
+        .all(|(entry, seq)| entry.epoch == position.epoch && entry.seq == seq);
+    let end = after.last().map_or(position.seq, |entry| entry.seq);
+    fits.then_some((end, after))
+}

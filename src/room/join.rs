@@ -1,0 +1,277 @@
+//! How a session becomes a member without a hole and without a repeat.
+//!
+//! 1. The room is subscribed, if this worker does not have it yet. From here on
+//!    what is fanned out is kept for the session.
+//! 2. Log and state are read in one step.
+//! 3. Presence takes the session in and says who is there.
+//! 4. `joined` tells what was read; what was fanned out since follows it; the
+//!    session has its seat in the fan-out.
+
+use std::rc::Rc;
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use super::{
+    fanout::{Room, continued},
+    requests::Welcome,
+    seat::{Seat, user_hash},
+    supervisor::{Question, RETRY_AFTER, RoomSupervisor},
+};
+use crate::{
+    broker::{Inbox, Snapshot, Start, Unavailable},
+    model::{Code, LinkId, Member, Position, Problem, Publication, RoomName},
+    outbound::Outbound,
+    presence,
+    wire::{Event, RequestId, encode},
+};
+
+/// Told when a request is done.
+type Done = oneshot::Sender<Result<(), Problem>>;
+
+/// A session on its way into a room.
+pub(super) struct Entrant {
+    pub(super) link: LinkId,
+    pub(super) id: Option<RequestId>,
+    pub(super) room: RoomName,
+    pub(super) start: Start,
+    pub(super) sees_presence: bool,
+    pub(super) done: Done,
+}
+
+/// A session that waits for a room to be subscribed.
+pub(super) enum Waiting {
+    Join(Entrant),
+    /// The room is the inbox of a connection that just began.
+    Attach {
+        link: LinkId,
+        welcome: Box<Welcome>,
+        done: Done,
+    },
+}
+
+impl Waiting {
+    fn link(&self) -> LinkId {
+        match self {
+            Self::Join(entrant) => entrant.link,
+            Self::Attach { link, .. } => *link,
+        }
+    }
+
+    fn fail(self, problem: Problem) {
+        let (Self::Join(Entrant { done, .. }) | Self::Attach { done, .. }) = self;
+        // Nobody waits any more where the session is gone.
+        let _ = done.send(Err(problem));
+    }
+}
+
+impl RoomSupervisor {
+    /// Step 1.
+    pub(super) fn enter(&mut self, name: RoomName, waiting: Waiting, ctx: &mut Context<Self>) {
+        let Some(subscriber) = self.subscriber.clone() else { return };
+        let room = self.rooms.entry(name.clone()).or_insert_with(|| Room::new(name.clone()));
+        room.arrive(waiting.link());
+        if room.position().is_some() {
+            self.read(name, waiting, ctx);
+            return;
+        }
+        let queue = self.waiting.entry(name.clone()).or_default();
+        queue.push(waiting);
+        if queue.len() > 1 {
+            return;
+        }
+        let broker = self.broker.clone();
+        let asked = name.clone();
+        let subscribed = async move { broker.subscribe(&asked, &subscriber).await };
+        ctx.spawn(subscribed.into_actor(self).map(move |position, act, ctx| {
+            let waiting = act.waiting.remove(&name).unwrap_or_default();
+            match position {
+                Ok(position) => {
+                    if let Some(room) = act.rooms.get_mut(&name) {
+                        room.begin(position);
+                    }
+                    for waiting in waiting {
+                        act.read(name.clone(), waiting, ctx);
+                    }
+                }
+                Err(unavailable) => {
+                    for waiting in waiting {
+                        act.fail(&name, waiting, unavailable.clone());
+                    }
+                }
+            }
+        }));
+    }
+
+    /// Step 2.
+    fn read(&mut self, name: RoomName, waiting: Waiting, ctx: &mut Context<Self>) {
+        let broker = self.broker.clone();
+        match waiting {
+            Waiting::Join(entrant) => {
+                let start = entrant.start;
+                let asked = name.clone();
+                let read = async move { broker.snapshot(&asked, start).await };
+                ctx.spawn(read.into_actor(self).map(move |snapshot, act, _| match snapshot {
+                    Ok(snapshot) => act.track(entrant, snapshot),
+                    Err(unavailable) => act.fail(&name, Waiting::Join(entrant), unavailable),
+                }));
+            }
+            Waiting::Attach { link, welcome, done } => {
+                let Some(attached) = self.attached.get(&link) else {
+                    self.abandon(&name, link);
+                    return;
+                };
+                let user = attached.profile.user.clone();
+                let read = async move { broker.inbox(&user).await };
+                ctx.spawn(read.into_actor(self).map(move |inbox, act, ctx| match inbox {
+                    Ok(inbox) => act.complete_attach(&name, link, welcome, done, inbox, ctx),
+                    Err(unavailable) => {
+                        act.fail(&name, Waiting::Attach { link, welcome, done }, unavailable);
+                    }
+                }));
+            }
+        }
+    }
+
+    /// Step 3.
+    fn track(&mut self, entrant: Entrant, snapshot: Snapshot) {
+        let Entrant { link, room, .. } = &entrant;
+        let (link, room, worker) = (*link, room.clone(), self.worker);
+        match self.attached.get_mut(&link) {
+            Some(attached) => attached.rooms.insert(room.clone()),
+            None => return self.abandon(&room, link),
+        };
+        let ticket = self.ticket(Question::Join(entrant, snapshot));
+        self.presence.do_send(presence::Track { ticket, worker, link, room });
+    }
+
+    /// Step 4.
+    pub(super) fn complete_join(
+        &mut self,
+        entrant: Entrant,
+        mut snapshot: Snapshot,
+        members: &[Member],
+        count: usize,
+        ctx: &mut Context<Self>,
+    ) {
+        let Entrant { link, room: name, .. } = &entrant;
+        let (link, name) = (*link, name.clone());
+        let Some(attached) = self.attached.get(&link) else { return self.abandon(&name, link) };
+        let Some(room) = self.rooms.get_mut(&name) else { return };
+        let missed = room.arrived(link);
+        let Some((cursor, after)) = missed.and_then(|it| continued(snapshot.position, it)) else {
+            return self.enter(name, Waiting::Join(entrant), ctx);
+        };
+        let Entrant { id, sees_presence, done, .. } = entrant;
+        let (outbound, session) = (attached.outbound.clone(), attached.session.clone());
+        let user = attached.profile.user.clone();
+
+        // What the session wrote with `echo: false` stays left out for it.
+        snapshot.messages.retain(|entry| !entry.author.left_out(&session));
+        let event = Event::Joined {
+            id: id.as_ref(),
+            room: &name,
+            position: snapshot.position,
+            recovered: snapshot.recovered,
+            messages: &snapshot.messages,
+            viewer: &user,
+            members: if sees_presence { members } else { &[] },
+            count,
+            state: &snapshot.state,
+        };
+        outbound.forget_room(&name);
+        outbound.queue_reply(encode(outbound.protocol(), &event));
+        for publication in after.iter().filter(|entry| !entry.author.left_out(&session)) {
+            queue_entry(&outbound, publication, publication.author.user.as_ref() == Some(&user));
+        }
+        outbound.flush();
+        let user_hash = user_hash(&user);
+        room.seat(Seat {
+            outbound,
+            user,
+            user_hash,
+            session,
+            cursor,
+            generation: 0,
+            sees_presence,
+        });
+        let _ = done.send(Ok(()));
+    }
+
+    /// Steps 3 and 4 for a connection that just began: `welcome`, then what
+    /// waits in the inbox.
+    fn complete_attach(
+        &mut self,
+        name: &RoomName,
+        link: LinkId,
+        welcome: Box<Welcome>,
+        done: Done,
+        inbox: Inbox,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(attached) = self.attached.get(&link) else { return self.abandon(name, link) };
+        let Some(room) = self.rooms.get_mut(name) else { return };
+        let end = Position { seq: inbox.end, ..inbox.seen };
+        let missed = room.arrived(link);
+        let Some((cursor, after)) = missed.and_then(|it| continued(end, it)) else {
+            return self.enter(name.clone(), Waiting::Attach { link, welcome, done }, ctx);
+        };
+        let outbound = attached.outbound.clone();
+        let user = attached.profile.user.clone();
+        let event = Event::Welcome {
+            session: &attached.session,
+            user: &user,
+            node: &welcome.node,
+            heartbeat_interval: welcome.heartbeat_interval,
+            heartbeat_timeout: welcome.heartbeat_timeout,
+            expires_at: welcome.expires_at,
+            limits: welcome.limits,
+            inbox: inbox.seen,
+        };
+        outbound.queue_control(encode(outbound.protocol(), &event));
+        for publication in inbox.unseen.iter().chain(&after) {
+            queue_entry(&outbound, publication, publication.author.user.as_ref() == Some(&user));
+        }
+        outbound.flush();
+        let (session, user_hash) = (attached.session.clone(), user_hash(&user));
+        room.seat(Seat {
+            outbound,
+            user,
+            user_hash,
+            session,
+            cursor,
+            generation: 0,
+            sees_presence: false,
+        });
+        let _ = done.send(Ok(()));
+    }
+
+    /// A session that joins was gone before its join was done.
+    fn abandon(&mut self, name: &RoomName, link: LinkId) {
+        if let Some(room) = self.rooms.get_mut(name) {
+            room.remove(link);
+        }
+        self.leave_if_deserted(name);
+    }
+
+    /// A session that joins cannot.
+    pub(super) fn give_up(&mut self, entrant: Entrant, problem: Problem) {
+        let Entrant { link, room, done, .. } = entrant;
+        if let Some(attached) = self.attached.get_mut(&link) {
+            attached.rooms.remove(&room);
+        }
+        self.abandon(&room, link);
+        let _ = done.send(Err(problem.in_room(&room)));
+    }
+
+    fn fail(&mut self, name: &RoomName, waiting: Waiting, unavailable: Unavailable) {
+        self.abandon(name, waiting.link());
+        let problem = Problem::new(Code::Unavailable, unavailable.to_string());
+        waiting.fail(problem.in_room(name).retry_after(RETRY_AFTER));
+    }
+}
+
+/// Queues an entry of a log for one session.
+fn queue_entry(outbound: &Rc<Outbound>, publication: &Publication, own: bool) {
+    outbound.queue_reply(encode(outbound.protocol(), &Event::Published { publication, own }));
+}

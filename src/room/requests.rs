@@ -1,0 +1,124 @@
+//! What sessions ask of the [`RoomSupervisor`](super::RoomSupervisor) of their
+//! worker. Frames that answer go straight to the session's outbound queue, so
+//! that no live message overtakes them.
+
+use std::{sync::Arc, time::Duration};
+
+use actix::prelude::*;
+
+use crate::{
+    broker::Start,
+    model::{LinkId, Problem, Profile, RoomName, SessionId, Timestamp, UserId},
+    wire::{Limits, RequestId},
+};
+
+/// A connection began: it is told `welcome` and what waits in its inbox.
+#[derive(Message)]
+#[rtype(result = "Result<(), Problem>")]
+pub struct Attach {
+    /// The connection, whose queue is in the worker's [`Links`](super::Links).
+    pub link: LinkId,
+    /// The session's id.
+    pub session: SessionId,
+    /// Whose it is.
+    pub profile: Arc<Profile>,
+    /// What `welcome` says besides.
+    pub welcome: Welcome,
+}
+
+/// What `welcome` says of the node and of the session.
+#[derive(Debug, Clone)]
+pub struct Welcome {
+    /// The node's name.
+    pub node: Arc<str>,
+    /// How often the server sends a Ping.
+    pub heartbeat_interval: Duration,
+    /// How long it waits for a sign of life after one.
+    pub heartbeat_timeout: Duration,
+    /// When the token ends.
+    pub expires_at: Option<Timestamp>,
+    /// What the session may do.
+    pub limits: Limits,
+}
+
+/// The connection is over: its session is in no room any more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Detach {
+    /// The connection.
+    pub link: LinkId,
+}
+
+/// Become a member; resolves when `joined` is on its way.
+#[derive(Message)]
+#[rtype(result = "Result<(), Problem>")]
+pub struct Join {
+    /// The session's connection.
+    pub link: LinkId,
+    /// What the reply carries.
+    pub id: Option<RequestId>,
+    /// The room.
+    pub room: RoomName,
+    /// Where the session's knowledge of the log ends.
+    pub start: Start,
+    /// Whether the session may see who is there.
+    pub sees_presence: bool,
+}
+
+/// Cease to be a member; `left` is sent in any case.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Leave {
+    /// The session's connection.
+    pub link: LinkId,
+    /// What the reply carries.
+    pub id: Option<RequestId>,
+    /// The room.
+    pub room: RoomName,
+}
+
+/// Say who is in a room.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ListMembers {
+    /// The session's connection.
+    pub link: LinkId,
+    /// What the reply carries.
+    pub id: Option<RequestId>,
+    /// The room.
+    pub room: RoomName,
+}
+
+/// New grants change whether a member sees who is there.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Regrant {
+    /// The session's connection.
+    pub link: LinkId,
+    /// The room.
+    pub room: RoomName,
+    /// Whether it does.
+    pub sees_presence: bool,
+}
+
+/// Tell of these users' state, now and when it changes.
+#[derive(Message)]
+#[rtype(result = "Result<(), Problem>")]
+pub struct Watch {
+    /// The session's connection.
+    pub link: LinkId,
+    /// What the reply carries.
+    pub id: Option<RequestId>,
+    /// The users.
+    pub users: Vec<UserId>,
+}
+
+/// Tell of these users no more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Unwatch {
+    /// The session's connection.
+    pub link: LinkId,
+    /// The users.
+    pub users: Vec<UserId>,
+}

@@ -1,0 +1,455 @@
+use std::{
+    collections::VecDeque,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix::prelude::*;
+use ahash::AHashSet;
+use bytes::BytesMut;
+use log::{debug, info};
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+use super::{
+    gate::Gate,
+    heartbeat::{Beat, Heartbeat},
+    inbound::{Arrival, Inbound},
+    rate::{RateLimit, Verdict},
+    registry::{End, Permit},
+    services::Services,
+    worker::Worker,
+};
+use crate::{
+    auth::Identity,
+    model::{Code, Farewell, LinkId, Problem, RoomName, Timestamp, wall_clock},
+    outbound::{Flow, Outbound},
+    room,
+    wire::{Event, Frame, Incoming, Limits, Protocol, command, encode, frame},
+};
+
+/// At most so many requests of one session wait for the one before them; past
+/// that the socket is not read.
+const REQUESTS: usize = 32;
+
+/// How long the close handshake may take.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// The same for a client that was silent, of which nothing is to be expected.
+const LINGER_SILENT: Duration = Duration::from_millis(500);
+
+/// A session found silent is given so long to be proved wrong: after a pause of
+/// the whole process its frames may lie unread in the socket.
+const LAST_CHANCE: Duration = Duration::from_millis(100);
+
+/// How long before its end a token is asked to be renewed, at most.
+const RENEWAL: Timestamp = 30_000;
+
+/// The longest a timer is set for; what is farther away is looked at again.
+const LONGEST_TIMER: Duration = Duration::from_secs(24 * 3600);
+
+/// What a connection is for.
+pub enum Role {
+    /// A user's session, with what it asked for while connecting.
+    Member {
+        /// Whose it is.
+        identity: Box<Identity>,
+        /// Handled before anything the client sends.
+        requests: Vec<Incoming>,
+    },
+    /// Says back what it is told, for conformance suites.
+    Echo,
+}
+
+/// A connection that was let in, from which a session grows once the upgrade is
+/// answered.
+pub struct Seed {
+    /// Its place among the node's connections.
+    pub permit: Permit,
+    /// What it is for.
+    pub role: Role,
+    /// What it speaks.
+    pub protocol: Protocol,
+}
+
+impl Seed {
+    /// Starts the session on the socket; `early` is what came behind the
+    /// request for the upgrade.
+    pub fn start(self, worker: Rc<Worker>, stream: TcpStream, early: BytesMut) {
+        let settings = &worker.services.settings;
+        let stream = Rc::new(stream);
+        let link = self.permit.link();
+        let bounds = (&settings.outbound).into();
+        let outbound = Rc::new(Outbound::new(link, self.protocol, bounds, stream.clone()));
+        let gate = Rc::new(Gate::default());
+        let message_bytes = settings.limits.message_bytes;
+        let inbound =
+            Inbound::new(stream.clone(), early, outbound.clone(), gate.clone(), message_bytes);
+        worker.links.borrow_mut().insert(link, outbound.clone());
+        Session::create(move |ctx| {
+            ctx.add_stream(inbound);
+            Session::new(self, worker, stream, outbound, gate)
+        });
+    }
+}
+
+/// The actor of one socket.
+pub struct Session {
+    pub(super) worker: Rc<Worker>,
+    pub(super) outbound: Rc<Outbound>,
+    stream: Rc<TcpStream>,
+    gate: Rc<Gate>,
+    permit: Permit,
+    /// None for an echo.
+    pub(super) member: Option<Member>,
+    rate: RateLimit,
+    heartbeat: Heartbeat,
+    /// Whether the heartbeat found the client silent once already.
+    suspect: bool,
+    requests: VecDeque<Incoming>,
+    /// Whether a request is being answered; the others wait, so that what one
+    /// session writes keeps its order.
+    busy: bool,
+    ending: Option<Farewell>,
+    began: Instant,
+}
+
+/// What a user's session knows of itself.
+pub(super) struct Member {
+    pub(super) identity: Identity,
+    pub(super) rooms: AHashSet<RoomName>,
+    expiry: Option<SpawnHandle>,
+}
+
+impl Session {
+    fn new(
+        seed: Seed,
+        worker: Rc<Worker>,
+        stream: Rc<TcpStream>,
+        outbound: Rc<Outbound>,
+        gate: Rc<Gate>,
+    ) -> Self {
+        let now = Instant::now();
+        let settings = &worker.services.settings;
+        let beat = &settings.heartbeat;
+        let rate = RateLimit::new(settings.limits.messages_per_second, now);
+        // Half an interval at least: a client just came, it is alive.
+        let share =
+            0.5 + f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX) / 2.0;
+        let heartbeat = Heartbeat::new(beat.interval, beat.timeout, share, now);
+        let (member, requests) = match seed.role {
+            Role::Member { identity, requests } => {
+                let member = Member { identity: *identity, rooms: AHashSet::new(), expiry: None };
+                (Some(member), requests.into())
+            }
+            Role::Echo => (None, VecDeque::new()),
+        };
+        Self {
+            worker,
+            outbound,
+            stream,
+            gate,
+            permit: seed.permit,
+            member,
+            rate,
+            heartbeat,
+            suspect: false,
+            requests,
+            busy: false,
+            ending: None,
+            began: now,
+        }
+    }
+
+    pub(super) fn services(&self) -> &Arc<Services> {
+        &self.worker.services
+    }
+
+    pub(super) fn link(&self) -> LinkId {
+        self.permit.link()
+    }
+
+    pub(super) fn permit(&self) -> &Permit {
+        &self.permit
+    }
+
+    /// Queues an answer. It is written when the frames that came with its
+    /// request are handled too, or when [`done`](Self::done) says so.
+    pub(super) fn reply(&self, event: &Event<'_>) {
+        self.outbound.queue_reply(encode(self.outbound.protocol(), event));
+    }
+
+    pub(super) fn notice(&self, event: &Event<'_>) {
+        self.outbound.queue_control(encode(self.outbound.protocol(), event));
+    }
+
+    fn attach(&mut self, ctx: &mut Context<Self>) {
+        let Some(member) = &self.member else { return };
+        let settings = &self.services().settings;
+        let attach = room::Attach {
+            link: self.link(),
+            session: self.permit.session().clone(),
+            profile: member.identity.profile.clone(),
+            welcome: room::Welcome {
+                node: self.services().node.clone(),
+                heartbeat_interval: settings.heartbeat.interval,
+                heartbeat_timeout: settings.heartbeat.timeout,
+                expires_at: member.identity.expires_at,
+                limits: Limits {
+                    message_bytes: settings.limits.message_bytes,
+                    rooms_per_session: settings.limits.rooms_per_session,
+                    messages_per_second: settings.limits.messages_per_second,
+                },
+            },
+        };
+        self.busy = true;
+        let attached = self.worker.rooms.send(attach).into_actor(self);
+        ctx.spawn(attached.map(|attached, act, ctx| match attached {
+            Ok(Ok(())) => act.done(ctx),
+            Ok(Err(_)) | Err(_) => act.end(Farewell::Internal, false, ctx),
+        }));
+    }
+
+    /// A request came: it is answered now, or waits for the one before it.
+    fn receive(&mut self, text: &str, ctx: &mut Context<Self>) {
+        let incoming = command::parse(text);
+        match self.rate.judge(Instant::now()) {
+            Verdict::Pass => {}
+            Verdict::Refuse(wait) => {
+                let limit = self.services().settings.limits.messages_per_second;
+                let message = format!("more than {limit} messages a second");
+                let problem = Problem::new(Code::RateLimited, message).retry_after(wait);
+                self.notice(&Event::Error { id: incoming.id.as_ref(), problem: &problem });
+                return;
+            }
+            Verdict::Expel => return self.end(Farewell::RateLimited, false, ctx),
+        }
+        if self.busy || !self.requests.is_empty() {
+            self.requests.push_back(incoming);
+            self.gate.set_full(self.requests.len() >= REQUESTS);
+        } else {
+            self.execute(incoming.id, incoming.command, ctx);
+        }
+    }
+
+    /// A request is being answered; [`done`](Self::done) ends it.
+    pub(super) fn begin(&mut self) {
+        self.busy = true;
+    }
+
+    /// The request is answered: writes the answer and turns to the next one.
+    pub(super) fn done(&mut self, ctx: &mut Context<Self>) {
+        self.busy = false;
+        self.next(ctx);
+        // Answers to requests that came together share a write.
+        if !self.busy {
+            self.outbound.flush();
+        }
+    }
+
+    fn next(&mut self, ctx: &mut Context<Self>) {
+        while !self.busy && self.ending.is_none() {
+            if self.outbound.congested() {
+                self.gate.set_congested(true);
+                self.outbound.wake();
+                return;
+            }
+            let Some(Incoming { id, command }) = self.requests.pop_front() else { break };
+            self.execute(id, command, ctx);
+        }
+        if self.requests.len() < REQUESTS && self.gate.is_shut() {
+            self.gate.set_full(false);
+            self.outbound.wake();
+        }
+    }
+
+    fn beat(&mut self, ctx: &mut Context<Self>) {
+        if self.ending.is_some() {
+            return;
+        }
+        let now = Instant::now();
+        // A client that is not read cannot be heard.
+        if self.gate.is_shut() {
+            self.heard();
+        }
+        let heartbeat = &self.services().settings.heartbeat;
+        let patience = heartbeat.interval + heartbeat.timeout;
+        let stalled = self.outbound.blocked_since().is_some_and(|since| now >= since + patience);
+        let next = match self.heartbeat.beat(now) {
+            _ if stalled => return self.end(Farewell::HeartbeatTimeout, false, ctx),
+            Beat::Silent if self.suspect => {
+                return self.end(Farewell::HeartbeatTimeout, false, ctx);
+            }
+            Beat::Silent => {
+                self.suspect = true;
+                now + LAST_CHANCE
+            }
+            Beat::Ping(next) => {
+                self.outbound.queue_control(frame::ping_frame());
+                self.outbound.flush();
+                next
+            }
+            Beat::Wait(next) => next,
+        };
+        ctx.run_later(next.saturating_duration_since(now), Self::beat);
+    }
+
+    fn heard(&mut self) {
+        self.heartbeat.heard();
+        self.suspect = false;
+    }
+
+    /// Sets the timers for the end of the token, and for the word before it.
+    pub(super) fn watch_expiry(&mut self, ctx: &mut Context<Self>) {
+        let Some(member) = &mut self.member else { return };
+        if let Some(timer) = member.expiry.take() {
+            ctx.cancel_future(timer);
+        }
+        let Some(expires_at) = member.identity.expires_at else { return };
+        let left = expires_at.saturating_sub(wall_clock());
+        let notice = left.saturating_sub(RENEWAL.min(left / 2));
+        let timer = run_at(ctx, notice, move |act, ctx| {
+            let left = expires_at.saturating_sub(wall_clock());
+            act.notice(&Event::Reauthenticate { expires_at, in_ms: left });
+            act.outbound.flush();
+            let timer = run_at(ctx, left, |act, ctx| act.end(Farewell::TokenExpired, true, ctx));
+            if let Some(member) = &mut act.member {
+                member.expiry = Some(timer);
+            }
+        });
+        if let Some(member) = &mut self.member {
+            member.expiry = Some(timer);
+        }
+    }
+
+    /// The connection is to end: the session leaves its rooms at once, the
+    /// socket follows when the close handshake is done or its time is over.
+    /// With `keep`, what waits is written first.
+    pub(super) fn end(&mut self, farewell: Farewell, keep: bool, ctx: &mut Context<Self>) {
+        if self.ending.replace(farewell).is_some() {
+            return;
+        }
+        self.detach();
+        self.requests.clear();
+        self.outbound.close(farewell, keep);
+        let linger = match farewell {
+            Farewell::HeartbeatTimeout => LINGER_SILENT,
+            _ => LINGER,
+        };
+        ctx.run_later(linger, |_, ctx| ctx.stop());
+    }
+
+    fn detach(&self) {
+        if self.worker.links.borrow_mut().remove(&self.link()).is_some() {
+            self.worker.rooms.do_send(room::Detach { link: self.link() });
+        }
+    }
+}
+
+/// Runs `act` after so many milliseconds, however many they are.
+fn run_at(
+    ctx: &mut Context<Session>,
+    millis: u64,
+    act: impl FnOnce(&mut Session, &mut Context<Session>) + 'static,
+) -> SpawnHandle {
+    let whole = Duration::from_millis(millis);
+    if whole <= LONGEST_TIMER {
+        return ctx.run_later(whole, act);
+    }
+    // Tokens that last for years: look again tomorrow.
+    ctx.run_later(LONGEST_TIMER, |session, ctx| session.watch_expiry(ctx))
+}
+
+impl Actor for Session {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.permit.register(ctx.address().recipient());
+        self.attach(ctx);
+        self.watch_expiry(ctx);
+        self.beat(ctx);
+    }
+}
+
+/// Also after a panic of a handler: the client is told, and nothing stays.
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.detach();
+        self.outbound.close(Farewell::Internal, false);
+        if self.outbound.flow() == Flow::Blocked {
+            // What the client did not take for so long is let go, with the
+            // kernel's memory that holds it.
+            let _ = SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
+        }
+        self.outbound.abandon();
+        let why = self.ending.unwrap_or(Farewell::Internal);
+        let lasted = self.began.elapsed();
+        match &self.member {
+            Some(Member { identity, .. }) => info!(
+                "session {} of {} ended: {} {}, after {:.1} s",
+                self.permit.session(),
+                identity.profile.user,
+                why.code(),
+                why.reason(),
+                lasted.as_secs_f64(),
+            ),
+            None => debug!("an echo ended after {:.1} s", lasted.as_secs_f64()),
+        }
+    }
+}
+
+impl StreamHandler<Arrival> for Session {
+    fn handle(&mut self, arrival: Arrival, ctx: &mut Self::Context) {
+        self.heard();
+        match arrival {
+            Arrival::Frame(Frame::Text(text)) => match &self.member {
+                Some(_) => self.receive(&text, ctx),
+                None => self.say_back(frame::OpCode::Text, text.as_bytes()),
+            },
+            Arrival::Frame(Frame::Binary(data)) => match &self.member {
+                Some(_) => self.end(Farewell::UnsupportedData, false, ctx),
+                None => self.say_back(frame::OpCode::Binary, &data),
+            },
+            Arrival::Frame(Frame::Ping(payload)) => {
+                self.outbound.queue_control(frame::pong_frame(&payload));
+            }
+            Arrival::Frame(Frame::Pong) => {}
+            Arrival::Frame(Frame::Close(code)) => {
+                self.outbound.answer_close(code);
+                self.end(Farewell::Normal, false, ctx);
+            }
+            Arrival::Ending(farewell) => self.end(farewell, false, ctx),
+            Arrival::Drained => self.next(ctx),
+            Arrival::Gone => {
+                self.ending.get_or_insert(Farewell::Normal);
+                ctx.stop();
+            }
+        }
+    }
+
+    fn finished(&mut self, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
+
+impl Session {
+    fn say_back(&self, opcode: frame::OpCode, payload: &[u8]) {
+        self.outbound.queue_reply(frame::frame_bytes(opcode, payload));
+        if self.outbound.congested() {
+            self.gate.set_congested(true);
+        }
+    }
+}
+
+impl Handler<End> for Session {
+    type Result = ();
+
+    fn handle(&mut self, End { farewell, reconnect_after }: End, ctx: &mut Self::Context) {
+        if let Some(after) = reconnect_after {
+            let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+            self.notice(&Event::Closing { farewell, reconnect: true, after_ms });
+        }
+        self.end(farewell, true, ctx);
+    }
+}

@@ -1,0 +1,390 @@
+//! What a session does with each request of its client. A request is answered
+//! at once or, where the broker or the room has to be asked, by a future that
+//! ends with [`Session::done`]; the requests behind it wait.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use actix::prelude::*;
+
+use super::actor::{Member, Session};
+use crate::{
+    auth::Action,
+    broker::{PageRequest, PublishError, Receipt, Start, Unavailable},
+    model::{
+        Author, Body, Code, Draft, Payload, Position, Problem, RoomName, Transient, UserId,
+        wall_clock,
+    },
+    presence, room,
+    wire::{Command, Event, RequestId, Since, Token},
+};
+
+/// How many of the newest messages a session gets whose place in the log is
+/// not known any more.
+const RESUME_PAGE: usize = 50;
+
+/// How long a client should wait before it sends again what the broker could
+/// not take.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+type Id = Option<RequestId>;
+
+impl Session {
+    /// Answers a request, or begins to.
+    pub(super) fn execute(
+        &mut self,
+        id: Id,
+        command: Result<Command, Problem>,
+        ctx: &mut Context<Self>,
+    ) {
+        let begun = command.and_then(|command| self.begin_command(id.clone(), command, ctx));
+        if let Err(problem) = begun {
+            self.refuse(&id, &problem);
+        }
+    }
+
+    fn begin_command(
+        &mut self,
+        id: Id,
+        command: Command,
+        ctx: &mut Context<Self>,
+    ) -> Result<(), Problem> {
+        match command {
+            Command::Join { room, since, history } => self.join(id, room, since, history, ctx),
+            Command::Leave { room } => self.leave(id, room),
+            Command::Publish { room, payload, nonce, echo } => {
+                self.require_member(&room, Action::Publish)?;
+                let author = self.author(echo)?;
+                let draft = Draft { author, body: Body::Message(payload), nonce, if_version: None };
+                self.publish(id, room, draft, ctx);
+                Ok(())
+            }
+            Command::Set { room, key, value, if_version, nonce, echo } => {
+                self.require_member(&room, Action::Set)?;
+                let author = self.author(echo)?;
+                let draft = Draft { author, body: Body::Set { key, value }, nonce, if_version };
+                self.publish(id, room, draft, ctx);
+                Ok(())
+            }
+            Command::Signal { room, event, data } => {
+                self.require_member(&room, Action::Publish)?;
+                let transient = Transient::Signal { user: self.user()?, event, data };
+                self.relay(id, room, transient, ctx);
+                Ok(())
+            }
+            Command::Typing { room, active } => {
+                self.require_member(&room, Action::Publish)?;
+                let transient = Transient::Typing { user: self.user()?, active };
+                self.relay(id, room, transient, ctx);
+                Ok(())
+            }
+            Command::Direct { to, payload, nonce } => self.direct(id, to, payload, nonce, ctx),
+            Command::Seen { seq } => {
+                let user = self.user()?;
+                let broker = self.services().broker.clone();
+                let seen = async move { broker.seen(&user, seq).await };
+                self.await_done(ctx, seen, move |act, seen, _| act.acknowledge(&id, seen, None));
+                Ok(())
+            }
+            Command::Status { status, meta } => {
+                let link = self.link();
+                self.services().presence.do_send(presence::SetStatus { link, status, meta });
+                self.ack(&id, None, false);
+                Ok(())
+            }
+            Command::Presence { room } => {
+                self.require_grant(&room, Action::Presence)?;
+                self.worker.rooms.do_send(room::ListMembers { link: self.link(), id, room });
+                Ok(())
+            }
+            Command::Watch { users } => {
+                let watch = room::Watch { link: self.link(), id: id.clone(), users };
+                let watched = self.worker.rooms.send(watch);
+                self.await_done(ctx, watched, move |act, watched, _| {
+                    if let Err(problem) = watched.unwrap_or_else(|_| Err(internal())) {
+                        act.refuse(&id, &problem);
+                    }
+                });
+                Ok(())
+            }
+            Command::Unwatch { users } => {
+                self.worker.rooms.do_send(room::Unwatch { link: self.link(), users });
+                self.ack(&id, None, false);
+                Ok(())
+            }
+            Command::History { room, before, after, limit } => {
+                self.history(id, room, PageRequest { before, after, limit }, ctx)
+            }
+            Command::Refresh { token } => self.refresh(&id, &token, ctx),
+            Command::Ping => {
+                self.notice(&Event::Pong { id: id.as_ref(), timestamp: wall_clock() });
+                Ok(())
+            }
+        }
+    }
+
+    fn join(
+        &mut self,
+        id: Id,
+        room: RoomName,
+        since: Option<Since>,
+        history: Option<usize>,
+        ctx: &mut Context<Self>,
+    ) -> Result<(), Problem> {
+        self.require_grant(&room, Action::Join)?;
+        let limit = self.services().settings.limits.rooms_per_session;
+        let member = self.member()?;
+        if !member.rooms.contains(&room) && member.rooms.len() >= limit {
+            let message = format!("a session is in at most {limit} rooms");
+            return Err(Problem::new(Code::TooManyRooms, message).in_room(&room));
+        }
+        let grants = &member.identity.grants;
+        let start = match (since, history) {
+            _ if !grants.allows(Action::History, &room) => Start::End,
+            (Some(Since { epoch, seq }), _) => Start::After {
+                known: epoch.map(|epoch| Position { epoch, seq }),
+                otherwise: history.unwrap_or(RESUME_PAGE),
+            },
+            (None, Some(newest)) => Start::Newest(newest),
+            (None, None) => Start::End,
+        };
+        let sees_presence = grants.allows(Action::Presence, &room);
+        let link = self.link();
+        let join = room::Join { link, id: id.clone(), room: room.clone(), start, sees_presence };
+        let joined = self.worker.rooms.send(join);
+        self.await_done(ctx, joined, move |act, joined, _| {
+            match joined.unwrap_or_else(|_| Err(internal())) {
+                Ok(()) => {
+                    if let Some(member) = &mut act.member {
+                        member.rooms.insert(room);
+                    }
+                }
+                Err(problem) => act.refuse(&id, &problem),
+            }
+        });
+        Ok(())
+    }
+
+    fn leave(&mut self, id: Id, room: RoomName) -> Result<(), Problem> {
+        self.member_mut()?.rooms.remove(&room);
+        self.worker.rooms.do_send(room::Leave { link: self.link(), id, room });
+        Ok(())
+    }
+
+    fn publish(&mut self, id: Id, room: RoomName, draft: Draft, ctx: &mut Context<Self>) {
+        let broker = self.services().broker.clone();
+        let asked = room.clone();
+        let published = async move { broker.publish(&asked, draft).await };
+        self.await_done(ctx, published, move |act, published, _| {
+            act.published(&id, &room, published);
+        });
+    }
+
+    fn published(&self, id: &Id, room: &RoomName, published: Result<Receipt, PublishError>) {
+        match published {
+            Ok(Receipt { position, duplicate }) => self.ack(id, Some(position), duplicate),
+            Err(error) => self.refuse(id, &publish_problem(error).in_room(room)),
+        }
+    }
+
+    fn relay(&mut self, id: Id, room: RoomName, transient: Transient, ctx: &mut Context<Self>) {
+        let broker = self.services().broker.clone();
+        let asked = room.clone();
+        let relayed = async move { broker.relay(&asked, transient).await };
+        self.await_done(ctx, relayed, move |act, relayed, _| {
+            act.acknowledge(&id, relayed, Some(&room));
+        });
+    }
+
+    /// To the recipient's inbox, and then a copy to the sender's own sessions.
+    fn direct(
+        &mut self,
+        id: Id,
+        to: UserId,
+        payload: Payload,
+        nonce: Option<Arc<str>>,
+        ctx: &mut Context<Self>,
+    ) -> Result<(), Problem> {
+        let author = self.author(true)?;
+        let from = self.user()?;
+        let broker = self.services().broker.clone();
+        let sent = async move {
+            let inbox = RoomName::inbox(&to);
+            let body = Body::Direct { to: to.clone(), payload: payload.clone() };
+            let draft = Draft { author, body, nonce: nonce.clone(), if_version: None };
+            let receipt = broker.publish(&inbox, draft).await?;
+            if !receipt.duplicate && from != to {
+                let timestamp = wall_clock();
+                let own = RoomName::inbox(&from);
+                let copy = Transient::DirectCopy { from, to, payload, timestamp, nonce };
+                broker.relay(&own, copy).await?;
+            }
+            Ok::<Receipt, PublishError>(receipt)
+        };
+        self.await_done(ctx, sent, move |act, sent, _| match sent {
+            Ok(Receipt { position, duplicate }) => act.ack(&id, Some(position), duplicate),
+            Err(error) => act.refuse(&id, &publish_problem(error)),
+        });
+        Ok(())
+    }
+
+    fn history(
+        &mut self,
+        id: Id,
+        room: RoomName,
+        request: PageRequest,
+        ctx: &mut Context<Self>,
+    ) -> Result<(), Problem> {
+        self.require_grant(&room, Action::History)?;
+        let viewer = self.user()?;
+        let broker = self.services().broker.clone();
+        let asked = room.clone();
+        let read = async move { broker.page(&asked, request).await };
+        self.await_done(ctx, read, move |act, read, _| match read {
+            Ok(page) => act.reply(&Event::History {
+                id: id.as_ref(),
+                room: &room,
+                epoch: page.epoch,
+                messages: &page.messages,
+                viewer: &viewer,
+                more: page.more,
+            }),
+            Err(error) => act.refuse(&id, &unavailable(&error).in_room(&room)),
+        });
+        Ok(())
+    }
+
+    /// A new token: its time and its grants hold from now on.
+    fn refresh(&mut self, id: &Id, token: &Token, ctx: &mut Context<Self>) -> Result<(), Problem> {
+        let verified = self.services().verifier.verify(token.as_str(), wall_clock());
+        let identity = verified
+            .map_err(|error| Problem::new(Code::TokenRejected, format!("`token`: {error}")))?;
+        let member = self.member_mut()?;
+        if identity.profile.user != member.identity.profile.user {
+            let message = "`token`: expected a token of the same `sub`";
+            return Err(Problem::new(Code::TokenRejected, message));
+        }
+        let expires_at = identity.expires_at;
+        member.identity = identity;
+        self.reply_refreshed(id, expires_at);
+        self.regrant();
+        self.watch_expiry(ctx);
+        Ok(())
+    }
+
+    fn reply_refreshed(&self, id: &Id, expires_at: Option<u64>) {
+        self.notice(&Event::Refreshed { id: id.as_ref(), expires_at });
+    }
+
+    /// Leaves the rooms that the new grants do not allow, and sees presence
+    /// where they do.
+    fn regrant(&mut self) {
+        let link = self.link();
+        let Some(member) = &mut self.member else { return };
+        let grants = member.identity.grants.clone();
+        let rooms = &self.worker.rooms;
+        member.rooms.retain(|room| {
+            let stays = grants.allows(Action::Join, room);
+            if stays {
+                let sees_presence = grants.allows(Action::Presence, room);
+                rooms.do_send(room::Regrant { link, room: room.clone(), sees_presence });
+            } else {
+                rooms.do_send(room::Leave { link, id: None, room: room.clone() });
+            }
+            stays
+        });
+    }
+
+    /// Waits for the answer to a request; the requests behind it wait too.
+    fn await_done<F, T>(
+        &mut self,
+        ctx: &mut Context<Self>,
+        answer: F,
+        finish: impl FnOnce(&mut Self, T, &mut Context<Self>) + 'static,
+    ) where
+        F: Future<Output = T> + 'static,
+        T: 'static,
+    {
+        self.begin();
+        ctx.spawn(answer.into_actor(self).map(|answer, act, ctx| {
+            finish(act, answer, ctx);
+            act.done(ctx);
+        }));
+    }
+
+    fn acknowledge(&self, id: &Id, done: Result<(), Unavailable>, room: Option<&RoomName>) {
+        match done {
+            Ok(()) => self.ack(id, None, false),
+            Err(error) => {
+                let problem = unavailable(&error);
+                let problem = match room {
+                    Some(room) => problem.in_room(room),
+                    None => problem,
+                };
+                self.refuse(id, &problem);
+            }
+        }
+    }
+
+    fn ack(&self, id: &Id, position: Option<Position>, duplicate: bool) {
+        if let Some(id) = id {
+            self.reply(&Event::Ack { id, position, duplicate });
+        }
+    }
+
+    fn refuse(&self, id: &Id, problem: &Problem) {
+        self.notice(&Event::Error { id: id.as_ref(), problem });
+    }
+
+    fn member(&self) -> Result<&Member, Problem> {
+        self.member.as_ref().ok_or_else(internal)
+    }
+
+    fn member_mut(&mut self) -> Result<&mut Member, Problem> {
+        self.member.as_mut().ok_or_else(internal)
+    }
+
+    fn user(&self) -> Result<UserId, Problem> {
+        Ok(self.member()?.identity.profile.user.clone())
+    }
+
+    fn author(&self, echo: bool) -> Result<Author, Problem> {
+        let session = Some(self.permit().session().clone());
+        Ok(Author { user: Some(self.user()?), session, echo })
+    }
+
+    fn require_grant(&self, room: &RoomName, action: Action) -> Result<(), Problem> {
+        if self.member()?.identity.grants.allows(action, room) {
+            return Ok(());
+        }
+        let message = format!("the token's grants do not allow `{action}` in this room");
+        Err(Problem::new(Code::Forbidden, message).in_room(room))
+    }
+
+    fn require_member(&self, room: &RoomName, action: Action) -> Result<(), Problem> {
+        if !self.member()?.rooms.contains(room) {
+            let message = "only members of the room may do this; `join` it first";
+            return Err(Problem::new(Code::NotJoined, message).in_room(room));
+        }
+        self.require_grant(room, action)
+    }
+}
+
+fn internal() -> Problem {
+    Problem::new(Code::Internal, "this should not have happened; the server's log may say more")
+}
+
+fn unavailable(error: &Unavailable) -> Problem {
+    Problem::new(Code::Unavailable, error.to_string()).retry_after(RETRY_AFTER)
+}
+
+fn publish_problem(error: PublishError) -> Problem {
+    let message = error.to_string();
+    match error {
+        PublishError::Unavailable(error) => unavailable(&error),
+        PublishError::Conflict(current) => {
+            let message = format!("`if_version`: {message}");
+            Problem::new(Code::Conflict, message).with_current(current)
+        }
+        PublishError::StateFull(_) => Problem::new(Code::TooLarge, message),
+    }
+}

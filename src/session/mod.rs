@@ -1,0 +1,25 @@
+//! One actor for each socket.
+//!
+//! [`Session`] is a plain actix actor beside the socket, not a
+//! `WebsocketContext`: that one is polled only while its socket takes bytes, so
+//! that a client which stops reading freezes the very heartbeat that should
+//! reap it. Here the actor's [`Inbound`](inbound) stream reads frames and waits
+//! for the socket to take more, the [outbound queue](crate::outbound) holds what
+//! the client has not taken yet, and timers and mailbox go on whatever the
+//! socket does.
+
+mod actor;
+mod commands;
+mod gate;
+mod heartbeat;
+mod inbound;
+mod rate;
+pub mod registry;
+mod services;
+mod worker;
+
+pub use actor::{Role, Seed, Session};
+pub use rate::Bucket;
+pub use registry::{End, Permit, Refused, Registry};
+pub use services::Services;
+pub use worker::Worker;

@@ -1,0 +1,856 @@
+/**
+ * rookery.js against a socket under the test's control, in a time under the
+ * test's control: nothing here waits.
+ */
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { beforeEach, describe, test } from "node:test";
+import { Rookery, RookeryError, backoffDelay, closeAdvice, createNonce } from "../../static/rookery.js";
+
+/** A WebSocket whose server is the test. */
+class FakeSocket {
+  static opened = [];
+  readyState = 0;
+  bufferedAmount = 0;
+  sent = [];
+  closedWith;
+
+  constructor(url, protocols) {
+    this.url = new URL(url);
+    this.protocols = protocols;
+    FakeSocket.opened.push(this);
+  }
+  send(text) {
+    assert.equal(this.readyState, 1, "sent into a socket that is not open");
+    this.sent.push(JSON.parse(text));
+  }
+  close(code) {
+    this.readyState = 3;
+    this.closedWith = code ?? null;
+  }
+  receive(message) {
+    this.onmessage({ data: typeof message === "string" ? message : JSON.stringify(message) });
+  }
+  welcome(fields = {}) {
+    this.readyState = 1;
+    this.receive({
+      type: "welcome",
+      session: "s1",
+      user: "ada",
+      node: "n1",
+      protocol: 1,
+      heartbeat: { interval_ms: 25_000, timeout_ms: 10_000 },
+      expires_at: null,
+      limits: { message_bytes: 65_536 },
+      inbox: { epoch: "i", seq: 0 },
+      ...fields,
+    });
+  }
+  drop(code = 1006, reason = "") {
+    this.readyState = 3;
+    this.onclose({ code, reason });
+  }
+  take(type) {
+    const index = this.sent.findIndex((message) => message.type === type);
+    assert.notEqual(index, -1, `no ${type} among ${JSON.stringify(this.sent)}`);
+    return this.sent.splice(index, 1)[0];
+  }
+  /** Answers the join under way. */
+  joined(fields = {}) {
+    const { id, room } = this.take("join");
+    this.receive({
+      type: "joined",
+      id,
+      room,
+      epoch: "e1",
+      seq: 0,
+      recovered: false,
+      messages: [],
+      members: [],
+      count: 0,
+      state: {},
+      ...fields,
+    });
+  }
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+const last = () => FakeSocket.opened.at(-1);
+const chat = (seq, fields = {}) => ({ type: "chat", room: "r", seq, user: "bob", content: `m${seq}`, timestamp: seq, ...fields });
+const setting = (seq, key, value) => ({ type: "set", room: "r", seq, version: seq, user: "bob", key, value, timestamp: seq });
+const member = (user, fields = {}) => ({ user, name: user.toUpperCase(), status: "online", sessions: 1, since: 1, meta: null, ...fields });
+
+let clock;
+let clients = [];
+
+beforeEach((context) => {
+  FakeSocket.opened = [];
+  clock = context.mock.timers;
+  clock.enable({ apis: ["setTimeout", "Date"], now: 1_000_000 });
+  context.mock.method(Math, "random", () => 0.5);
+  context.after(() => {
+    for (const client of clients.splice(0)) client.close();
+  });
+});
+
+function connecting(options = {}) {
+  const client = new Rookery("https://example.org/ws", { WebSocket: FakeSocket, token: "a.b.c", networkEvents: new EventTarget(), ...options });
+  clients.push(client);
+  client.states = [];
+  client.errors = [];
+  client.on("state", (change) => client.states.push(change));
+  client.on("error", (error) => client.errors.push(error));
+  client.connect();
+  return client;
+}
+
+async function connected(options, welcome) {
+  const client = connecting(options);
+  await turn();
+  last().welcome(welcome);
+  return client;
+}
+
+async function inRoom(options, fields) {
+  const client = await connected(options);
+  const room = client.join("r", { history: 10 });
+  room.log = [];
+  room.seen = [];
+  for (const event of ["joined", "presence", "state", "typing", "signal", "joining", "left", "error"]) {
+    room.on(event, (detail) => room.seen.push([event, detail]));
+  }
+  room.on("message", (message, { replayed }) => room.log.push([message.seq, replayed]));
+  last().joined(fields);
+  return { client, room, socket: last() };
+}
+
+/** Lets the client come back after a loss, as far as the handshake. */
+async function reconnected(welcome) {
+  clock.tick(30_000);
+  await turn();
+  last().welcome(welcome);
+  return last();
+}
+
+const rejection = (promise) => promise.then(() => assert.fail("it was not rejected"), (error) => error);
+
+describe("connecting", () => {
+  test("the address becomes a WebSocket's, the token a subprotocol", async () => {
+    await connected();
+    assert.equal(last().url.href, "wss://example.org/ws");
+    assert.deepEqual(last().protocols, ["rookery.v1", "bearer.a.b.c"]);
+  });
+
+  test("without a token the cookie is relied on", async () => {
+    await connected({ token: undefined });
+    assert.deepEqual(last().protocols, ["rookery.v1"]);
+  });
+
+  test("states come as events with code and reason, and `ready` follows them", async () => {
+    const client = connecting();
+    const ready = client.ready();
+    await turn();
+    last().welcome();
+    assert.equal(await ready, client);
+    last().drop(1011, "internal");
+    client.close();
+    assert.deepEqual(
+      client.states.map(({ state, code, reason }) => [state, code, reason]),
+      [
+        ["connecting", undefined, undefined],
+        ["connected", undefined, undefined],
+        ["connecting", 1011, "internal"],
+        ["disconnected", 1000, "client"],
+      ],
+    );
+    assert.equal((await rejection(client.ready())).code, "disconnected");
+  });
+
+  test("the session id of the last welcome is taken over", async () => {
+    await connected();
+    last().drop();
+    const socket = await reconnected();
+    assert.equal(socket.url.searchParams.get("session"), "s1");
+  });
+
+  test("a handshake without an answer is given up", async () => {
+    connecting({ connectTimeoutMs: 4_000 });
+    await turn();
+    const first = last();
+    clock.tick(4_000);
+    assert.equal(first.readyState, 3);
+    clock.tick(1_000);
+    await turn();
+    assert.notEqual(last(), first);
+  });
+
+  test("close ends it: nothing is tried again", async () => {
+    const client = await connected();
+    const socket = last();
+    client.close();
+    assert.equal(socket.closedWith, 1000);
+    clock.tick(100_000);
+    await turn();
+    assert.equal(FakeSocket.opened.length, 1);
+  });
+});
+
+test("closed while the token is still being fetched, it opens nothing", async () => {
+  let hand;
+  const client = connecting({ token: () => new Promise((resolve) => (hand = resolve)) });
+  await turn();
+  client.close();
+  hand("a.b.c");
+  await turn();
+  assert.equal(FakeSocket.opened.length, 0);
+});
+
+describe("coming back", () => {
+  test("full jitter: from 0 to the doubled base, up to the cap", (context) => {
+    for (const [random, expected] of [[0, [0, 0, 0, 0]], [0.999999, [500, 1_000, 2_000, 20_000]]]) {
+      context.mock.method(Math, "random", () => random);
+      assert.deepEqual([0, 1, 2, 50].map((attempt) => backoffDelay(attempt)), expected);
+    }
+  });
+
+  test("each failure doubles the range; a connection that held resets it", async () => {
+    const client = connecting();
+    const delays = [];
+    for (let failure = 0; failure < 8; failure += 1) {
+      await turn();
+      last().drop();
+      delays.push(client.retryAt - Date.now());
+      clock.tick(delays.at(-1));
+    }
+    assert.deepEqual(delays, [250, 500, 1_000, 2_000, 4_000, 8_000, 10_000, 10_000]);
+    await turn();
+    last().welcome();
+    clock.tick(6_000);
+    last().drop();
+    assert.equal(client.retryAt - Date.now(), 250);
+  });
+
+  test("a server that welcomes and drops at once is not hammered", async () => {
+    const client = await connected();
+    const delays = [];
+    for (let failure = 0; failure < 4; failure += 1) {
+      last().drop(1011, "internal");
+      delays.push(client.retryAt - Date.now());
+      clock.tick(delays.at(-1));
+      await turn();
+      last().welcome();
+    }
+    assert.deepEqual(delays, [250, 500, 1_000, 2_000]);
+  });
+
+  test("`closing.after_ms` is obeyed, and no network hint cuts it short", async () => {
+    const networkEvents = new EventTarget();
+    const client = await connected({ networkEvents });
+    const heard = [];
+    client.on("closing", (notice) => heard.push(notice));
+    last().receive({ type: "closing", reason: "shutting_down", reconnect: true, after_ms: 7_000 });
+    last().drop(1001, "shutting_down");
+    assert.deepEqual(heard, [{ reason: "shutting_down", reconnect: true, afterMs: 7_000 }]);
+    networkEvents.dispatchEvent(new Event("online"));
+    clock.tick(6_999);
+    await turn();
+    assert.equal(FakeSocket.opened.length, 1);
+    clock.tick(1);
+    await turn();
+    assert.equal(FakeSocket.opened.length, 2);
+  });
+
+  test("`closing` stands in for a close frame that got lost", async () => {
+    const client = await connected();
+    last().receive({ type: "closing", reason: "kicked", reconnect: false, after_ms: 0 });
+    last().drop(1006);
+    assert.equal(client.state, "disconnected");
+  });
+
+  test("`online`, `pageshow` and a tab shown again try at once", async () => {
+    for (const name of ["online", "pageshow", "visibilitychange"]) {
+      const networkEvents = new EventTarget();
+      await connected({ networkEvents });
+      last().drop();
+      const before = FakeSocket.opened.length;
+      networkEvents.dispatchEvent(new Event(name));
+      await turn();
+      assert.equal(FakeSocket.opened.length, before + 1, name);
+    }
+  });
+
+  test("the table of close codes", async () => {
+    const table = [
+      [1000, "", "reconnect"],
+      [1001, "shutting_down", "reconnect"],
+      [1001, "heartbeat_timeout", "reconnect"],
+      [1001, "replaced", "stay"],
+      [1002, "", "fix"],
+      [1003, "unsupported_data", "fix"],
+      [1006, "", "reconnect"],
+      [1007, "", "fix"],
+      [1008, "token_expired", "renew"],
+      [1008, "token_revoked", "renew"],
+      [1008, "kicked", "stay"],
+      [1008, "a reason of the operator's own", "stay"],
+      [1008, "rate_limited", "slow"],
+      [1009, "too_large", "fix"],
+      [1011, "internal", "reconnect"],
+      [1012, "", "reconnect"],
+      [1013, "slow_consumer", "reconnect"],
+      [4000, "unheard of", "reconnect"],
+    ];
+    for (const [code, reason, advice] of table) {
+      assert.equal(closeAdvice(code, reason), advice, `${code} ${reason}`);
+      const asked = [];
+      const client = await connected({ token: ({ reason: why }) => asked.push(why) && "a.b.c" });
+      const before = FakeSocket.opened.length;
+      last().drop(code, reason);
+      const delay = client.retryAt === null ? null : client.retryAt - Date.now();
+      clock.tick(60_000);
+      await turn();
+      const again = FakeSocket.opened.length - before;
+      const label = `${code} ${reason}`;
+      assert.equal(again, advice === "stay" || advice === "fix" ? 0 : 1, label);
+      assert.equal(client.errors.length, advice === "fix" ? 1 : 0, label);
+      if (advice === "slow") assert.equal(delay, 10_000, label); // 5 s and the jitter's half
+      if (advice === "renew") assert.deepEqual(asked, ["connect", reason === "token_expired" ? "expired" : "revoked"], label);
+      client.close();
+    }
+  });
+});
+
+describe("tokens", () => {
+  test("a callback is asked once, and its token kept over a reconnect", async () => {
+    const asked = [];
+    await connected({ token: ({ reason }) => asked.push(reason) && "x.y.z" });
+    last().drop();
+    const socket = await reconnected();
+    assert.deepEqual(asked, ["connect"]);
+    assert.deepEqual(socket.protocols, ["rookery.v1", "bearer.x.y.z"]);
+  });
+
+  test("after refused handshakes the token is suspected", async () => {
+    const asked = [];
+    connecting({ token: ({ reason }) => asked.push(reason) && `t.${asked.length}.x` });
+    for (let refusal = 0; refusal < 2; refusal += 1) {
+      await turn();
+      last().drop(1006);
+      clock.tick(20_000);
+    }
+    await turn();
+    assert.deepEqual(asked, ["connect", "refused"]);
+    assert.deepEqual(last().protocols[1], "bearer.t.2.x");
+  });
+
+  test("a token past its end is not tried", async () => {
+    const asked = [];
+    await connected({ token: ({ reason }) => asked.push(reason) && "x.y.z" }, { expires_at: Date.now() + 1_000 });
+    clock.tick(2_000);
+    last().drop();
+    await reconnected();
+    assert.deepEqual(asked, ["connect", "expired"]);
+  });
+
+  test("a callback that fails is asked again; one that says `unauthorized` ends it", async () => {
+    let failure = new Error("no network");
+    const client = connecting({
+      token: () => {
+        throw failure;
+      },
+    });
+    await turn();
+    assert.equal(client.errors[0].code, "token_failed");
+    assert.equal(client.state, "connecting");
+    failure = new RookeryError("unauthorized", "sign in again");
+    clock.tick(20_000);
+    await turn();
+    assert.equal(client.state, "disconnected");
+    assert.equal(client.errors[1], failure);
+  });
+
+  test("without a callback an expired token ends it, and says so", async () => {
+    const client = await connected();
+    last().drop(1008, "token_expired");
+    assert.equal(client.state, "disconnected");
+    assert.equal(client.errors[0].code, "token_expired");
+  });
+
+  test("`reauthenticate` refreshes by itself", async () => {
+    const asked = [];
+    const client = await connected({ token: ({ reason, user }) => asked.push([reason, user]) && "n.e.w" });
+    last().receive({ type: "reauthenticate", expires_at: Date.now() + 30_000, in_ms: 30_000 });
+    await turn();
+    const refresh = last().take("refresh");
+    assert.equal(refresh.token, "n.e.w");
+    last().receive({ type: "refreshed", id: refresh.id, expires_at: 2_000_000 });
+    await turn();
+    assert.deepEqual(asked, [["connect", null], ["refresh", "ada"]]);
+    assert.equal(client.expiresAt, 2_000_000);
+  });
+
+  test("a refresh that fails is tried again before the end", async () => {
+    let fails = false;
+    await connected({
+      token: () => {
+        if (fails) throw new Error("no network");
+        return "n.e.w";
+      },
+    });
+    fails = true;
+    last().receive({ type: "reauthenticate", expires_at: Date.now() + 30_000, in_ms: 30_000 });
+    await turn();
+    fails = false;
+    clock.tick(6_000);
+    await turn();
+    assert.equal(last().take("refresh").token, "n.e.w");
+  });
+});
+
+describe("liveness", () => {
+  test("silence is answered with a ping, silence after that with a new connection", async () => {
+    const client = await connected();
+    const socket = last();
+    clock.tick(25_000);
+    socket.take("ping");
+    clock.tick(9_999);
+    assert.equal(client.state, "connected");
+    clock.tick(1);
+    assert.equal(client.state, "connecting");
+    assert.equal(client.states.at(-1).reason, "heartbeat_timeout");
+    assert.equal(socket.readyState, 3);
+  });
+
+  test("anything heard counts as life", async () => {
+    const client = await connected();
+    const socket = last();
+    for (let minute = 0; minute < 5; minute += 1) {
+      clock.tick(25_000);
+      socket.take("ping");
+      clock.tick(5_000);
+      socket.receive({ type: "pong", timestamp: 1 });
+      clock.tick(20_000);
+      socket.receive({ type: "typing", room: "elsewhere", user: "bob", active: true });
+    }
+    assert.equal(client.state, "connected");
+    assert.deepEqual(socket.sent, []);
+  });
+
+  test("`offline` causes a check, not a loss", async () => {
+    const networkEvents = new EventTarget();
+    const client = await connected({ networkEvents });
+    networkEvents.dispatchEvent(new Event("offline"));
+    last().take("ping");
+    last().receive({ type: "pong", timestamp: 1 });
+    clock.tick(6_000);
+    assert.equal(client.state, "connected");
+    networkEvents.dispatchEvent(new Event("offline"));
+    clock.tick(6_000);
+    assert.equal(client.state, "connecting");
+  });
+});
+
+describe("writes", () => {
+  test("resolve with the ack", async () => {
+    const { room, socket } = await inRoom();
+    const write = room.chat("hi", { echo: false });
+    const sent = socket.take("chat");
+    assert.equal(sent.room, "r");
+    assert.equal(sent.content, "hi");
+    assert.equal(sent.echo, false);
+    assert.match(sent.nonce, /^[0-9a-f]{32}$/);
+    socket.receive({ type: "ack", id: sent.id, seq: 7, epoch: "e1" });
+    assert.deepEqual(await write, { seq: 7, epoch: "e1", duplicate: false, nonce: sent.nonce });
+  });
+
+  test("wait for the room, keep their order, and go again with the same nonce", async () => {
+    const { room, socket } = await inRoom();
+    const writes = [room.chat("one"), room.publish("two", { n: 2 }), room.set("three", 3, { ifVersion: 0 })];
+    const first = socket.take("chat");
+    assert.deepEqual(socket.sent, [], "one at a time");
+    socket.drop();
+    const offline = room.chat("four");
+
+    const again = await reconnected();
+    assert.deepEqual(again.sent.map(({ type }) => type), ["join"], "nothing before the room is joined again");
+    again.joined({ recovered: true });
+    const seen = [];
+    for (const type of ["chat", "publish", "set", "chat"]) {
+      assert.equal(again.sent.length, 1);
+      const sent = again.take(type);
+      seen.push(sent);
+      again.receive({ type: "ack", id: sent.id, seq: seen.length, epoch: "e1", duplicate: seen.length === 1 });
+    }
+    assert.equal(seen[0].nonce, first.nonce);
+    assert.equal(seen[2].if_version, 0);
+    assert.equal(new Set(seen.map(({ nonce }) => nonce)).size, 4);
+    const acks = await Promise.all([...writes, offline]);
+    assert.deepEqual(acks.map(({ seq }) => seq), [1, 2, 3, 4]);
+    assert.equal(acks[0].duplicate, true);
+  });
+
+  test("one that the log shows after a reconnect counts as acknowledged", async () => {
+    const { room, socket } = await inRoom();
+    const write = room.chat("hi");
+    const { nonce } = socket.take("chat");
+    socket.drop();
+    const again = await reconnected();
+    again.joined({ recovered: true, seq: 3, messages: [chat(3, { user: "ada", nonce })] });
+    assert.deepEqual(await write, { seq: 3, epoch: "e1", duplicate: true, nonce });
+    assert.deepEqual(again.sent, []);
+  });
+
+  test("`rate_limited` and `unavailable` are waited out, in order", async () => {
+    const { room, socket } = await inRoom();
+    const writes = [room.chat("one"), room.chat("two")];
+    const first = socket.take("chat");
+    socket.receive({ type: "error", id: first.id, code: "rate_limited", message: "slower", retry_after_ms: 400 });
+    clock.tick(399);
+    assert.deepEqual(socket.sent, []);
+    clock.tick(1);
+    const second = socket.take("chat");
+    assert.equal(second.nonce, first.nonce);
+    socket.receive({ type: "error", id: second.id, code: "unavailable", message: "no broker", retry_after_ms: 1_000 });
+    clock.tick(1_000);
+    const third = socket.take("chat");
+    assert.equal(third.content, "one");
+    socket.receive({ type: "ack", id: third.id, seq: 1, epoch: "e1" });
+    clock.tick(1_000);
+    const next = socket.take("chat");
+    assert.equal(next.content, "two");
+    socket.receive({ type: "ack", id: next.id, seq: 2, epoch: "e1" });
+    assert.deepEqual((await Promise.all(writes)).map(({ seq }) => seq), [1, 2]);
+  });
+
+  test("without an answer they are sent again", async () => {
+    const { room, socket } = await inRoom({ requestTimeoutMs: 3_000 });
+    room.chat("hi").catch(() => {});
+    const first = socket.take("chat");
+    clock.tick(3_000);
+    assert.deepEqual(socket.take("chat"), first);
+  });
+
+  test("a refusal for good rejects with its code, and the next one goes", async () => {
+    const { room, socket } = await inRoom();
+    const refused = rejection(room.set("k", 1, { ifVersion: 3 }));
+    const next = room.chat("next");
+    const sent = socket.take("set");
+    socket.receive({ type: "error", id: sent.id, room: "r", code: "conflict", message: "newer", current: { value: 9, version: 5 } });
+    const error = await refused;
+    assert.ok(error instanceof RookeryError);
+    assert.equal(error.code, "conflict");
+    assert.deepEqual(error.current, { value: 9, version: 5 });
+    socket.receive({ type: "ack", id: socket.take("chat").id, seq: 6, epoch: "e1" });
+    assert.equal((await next).seq, 6);
+  });
+
+  test("`not_joined` joins again, once", async () => {
+    const { room, socket } = await inRoom();
+    const write = rejection(room.chat("hi"));
+    socket.receive({ type: "error", id: socket.take("chat").id, room: "r", code: "not_joined", message: "" });
+    assert.equal(room.state, "joining");
+    socket.joined({ recovered: true });
+    socket.receive({ type: "error", id: socket.take("chat").id, room: "r", code: "not_joined", message: "" });
+    assert.equal((await write).code, "not_joined");
+  });
+
+  test("the queue is bounded", async () => {
+    const { client, room } = await inRoom({ maxQueued: 3 });
+    for (let n = 0; n < 3; n += 1) room.chat(`${n}`).catch(() => {});
+    assert.equal((await rejection(room.chat("one too many"))).code, "queue_full");
+    assert.equal(client.queued, 3);
+  });
+
+  test("what would be too large is not sent, and a close for size gives up its cause", async () => {
+    const { client, room, socket } = await inRoom();
+    assert.equal((await rejection(room.chat("é".repeat(40_000)))).code, "too_large");
+    assert.deepEqual(socket.sent, []);
+    const write = rejection(room.chat("x".repeat(60_000)));
+    socket.drop(1009, "too_large");
+    assert.equal((await write).code, "too_large");
+    assert.equal(client.state, "disconnected");
+    assert.equal(client.errors[0].closeCode, 1009);
+  });
+
+  test("leaving and closing reject what waits", async () => {
+    const { client, room, socket } = await inRoom();
+    const write = rejection(room.chat("hi"));
+    const left = room.leave();
+    assert.equal((await write).code, "left");
+    socket.receive({ type: "left", id: socket.take("leave").id, room: "r" });
+    await left;
+    assert.equal(room.state, "left");
+    assert.equal((await rejection(room.chat("again"))).code, "left");
+    const other = client.join("other");
+    const waiting = rejection(other.chat("hi"));
+    client.close();
+    assert.equal((await waiting).code, "disconnected");
+    assert.equal((await rejection(other.chat("hi"))).code, "disconnected");
+  });
+
+  test("nonces do not repeat", () => {
+    assert.equal(new Set(Array.from({ length: 100 }, createNonce)).size, 100);
+  });
+});
+
+describe("rooms", () => {
+  test("what is joined before the connection is joined with it", async () => {
+    const client = connecting();
+    const room = client.join("r", { history: 10 });
+    const ready = room.ready();
+    await turn();
+    last().welcome();
+    assert.deepEqual(last().sent, [{ type: "join", id: 1, room: "r", history: 10 }]);
+    last().joined();
+    assert.equal(await ready, room);
+    assert.equal(client.join("r"), room);
+  });
+
+  test("a resume names the highest position seen, and repeats are dropped", async () => {
+    const { room, socket } = await inRoom({}, { seq: 2, messages: [chat(1), chat(2)] });
+    socket.receive(chat(2));
+    socket.receive(chat(3));
+    socket.receive(chat(3));
+    socket.drop();
+    const again = await reconnected();
+    assert.deepEqual(again.sent[0].since, { epoch: "e1", seq: 3 });
+    again.joined({ recovered: true, seq: 5, messages: [chat(3), chat(4), chat(5)] });
+    again.receive(chat(5));
+    again.receive(chat(6));
+    assert.deepEqual(room.log, [[1, true], [2, true], [3, false], [4, true], [5, true], [6, false]]);
+    assert.deepEqual(
+      room.seen.filter(([event]) => event === "joined" || event === "joining").map(([event, detail]) => [event, detail.recovered, detail.resumed]),
+      [["joined", false, false], ["joining", undefined, undefined], ["joined", true, true]],
+    );
+  });
+
+  test("what could not be recovered is said, and the newest page is given whole", async () => {
+    const { room, socket } = await inRoom({}, { seq: 9, messages: [chat(9)] });
+    socket.drop();
+    (await reconnected()).joined({ epoch: "e2", seq: 2, messages: [chat(1), chat(2)] });
+    assert.deepEqual(room.log, [[9, true], [1, true], [2, true]]);
+    assert.equal(room.epoch, "e2");
+    assert.equal(room.seq, 2);
+    assert.deepEqual(room.seen.filter(([event]) => event === "joined").at(-1)[1], { recovered: false, resumed: true, epoch: "e2", seq: 2, count: 0 });
+    last().receive(chat(3));
+    assert.deepEqual(room.log.at(-1), [3, false]);
+  });
+
+  test("a `joined` nobody asked for starts the new epoch", async () => {
+    const { room, socket } = await inRoom({}, { seq: 9 });
+    socket.receive({ type: "joined", room: "r", epoch: "e2", seq: 1, recovered: false, messages: [chat(1)], members: [], count: 0, state: {} });
+    socket.receive(chat(2));
+    assert.deepEqual(room.log, [[1, true], [2, false]]);
+    assert.equal(room.state, "joined");
+  });
+
+  test("a `set` may come late: it counts by its version, and never moves the position back", async () => {
+    const { room, socket } = await inRoom({}, { seq: 4, state: { colour: { value: "red", version: 3 } } });
+    socket.receive(chat(6));
+    socket.receive(setting(5, "colour", "blue"));
+    assert.equal(room.seq, 6);
+    socket.receive(setting(5, "colour", "old news"));
+    socket.receive(setting(4, "size", "covered by joined"));
+    assert.deepEqual([...room.shared], [["colour", { value: "blue", version: 5 }]]);
+    socket.receive(setting(9, "colour", null));
+    socket.receive(setting(8, "colour", "stale"));
+    assert.deepEqual([...room.shared], []);
+    assert.equal(room.seq, 9);
+    assert.deepEqual(room.log.map(([seq]) => seq), [6, 5, 9]);
+  });
+
+  test("the snapshot of shared state replaces what was known, and names what changed", async () => {
+    const { room, socket } = await inRoom({}, { seq: 3, state: { a: { value: 1, version: 1 }, b: { value: 2, version: 2 } } });
+    socket.drop();
+    (await reconnected()).joined({ recovered: true, seq: 5, state: { b: { value: 2, version: 2 }, c: { value: 3, version: 5 } } });
+    assert.deepEqual([...room.shared.keys()], ["b", "c"]);
+    assert.deepEqual(room.seen.filter(([event]) => event === "state").at(-1)[1], { keys: ["a", "c"], snapshot: true });
+  });
+
+  test("presence: a list, then what changed in it", async () => {
+    const { room, socket } = await inRoom({}, { members: [member("ada"), member("bob")], count: 2 });
+    socket.receive({ type: "presence", room: "r", joined: [member("cy")], updated: [member("bob", { status: "away" })], left: ["ada"], count: 2 });
+    socket.receive({ type: "presence", room: "r", joined: [], updated: [member("dee")], left: ["nobody"], count: 3 });
+    assert.deepEqual([...room.members.values()].map(({ user, status }) => [user, status]), [["bob", "away"], ["cy", "online"], ["dee", "online"]]);
+    assert.equal(room.count, 3);
+  });
+
+  test("presence: over the limit only the count is kept, and the list is fetched when there is one again", async () => {
+    const { room, socket } = await inRoom({}, { members: [member("ada")], count: 1 });
+    socket.receive({ type: "presence", room: "r", count: 201 });
+    assert.equal(room.members.size, 0);
+    assert.equal(room.count, 201);
+    socket.receive({ type: "presence", room: "r", joined: [], updated: [], left: ["zoe"], count: 200 });
+    const asked = socket.take("presence");
+    socket.receive({ type: "members", id: asked.id, room: "r", members: [member("ada"), member("bob")], count: 2 });
+    await turn();
+    assert.deepEqual([...room.members.keys()], ["ada", "bob"]);
+  });
+
+  test("typing: sent sparingly, taken back after a pause, forgotten when silent", async () => {
+    const { room, socket } = await inRoom();
+    for (let key = 0; key < 20; key += 1) {
+      room.typing();
+      clock.tick(200);
+    }
+    assert.equal(socket.sent.filter(({ active }) => active).length, 2);
+    clock.tick(5_000);
+    assert.equal(socket.sent.at(-1).active, false);
+    socket.receive({ type: "typing", room: "r", user: "bob", active: true });
+    assert.deepEqual(room.typingUsers, ["bob"]);
+    clock.tick(7_000);
+    assert.deepEqual(room.typingUsers, []);
+    socket.receive({ type: "typing", room: "r", user: "bob", active: true });
+    socket.receive(chat(1));
+    assert.deepEqual(room.typingUsers, []);
+  });
+
+  test("signals go now or not at all", async () => {
+    const { room, socket } = await inRoom();
+    assert.equal(room.signal("cursor", { x: 1 }), true);
+    assert.deepEqual(socket.take("signal"), { type: "signal", room: "r", event: "cursor", data: { x: 1 } });
+    socket.bufferedAmount = 2 << 20;
+    assert.equal(room.signal("cursor", { x: 2 }), false);
+    socket.receive({ type: "signal", room: "r", user: "bob", event: "cursor", data: 4 });
+    assert.deepEqual(room.seen.at(-1), ["signal", { user: "bob", event: "cursor", data: 4 }]);
+    socket.drop();
+    assert.equal(room.signal("cursor", { x: 3 }), false);
+  });
+
+  test("a refused join leaves the room and tells why; a passing refusal does not", async () => {
+    const client = await connected();
+    const room = client.join("r");
+    const failed = rejection(room.ready());
+    last().receive({ type: "error", id: last().take("join").id, room: "r", code: "rate_limited", message: "", retry_after_ms: 100 });
+    assert.equal(room.state, "joining");
+    clock.tick(500);
+    last().receive({ type: "error", id: last().take("join").id, room: "r", code: "forbidden", message: "no grant" });
+    assert.equal((await failed).code, "forbidden");
+    assert.equal(room.state, "left");
+    assert.equal(client.rooms.size, 0);
+  });
+
+  test("left and joined again: late answers to the first membership do not count", async () => {
+    const { client, room, socket } = await inRoom();
+    room.leave().catch(() => {});
+    const again = client.join("r");
+    assert.notEqual(again, room);
+    const seen = [];
+    again.on("message", ({ seq }) => seen.push(seq));
+    socket.receive(chat(1));
+    socket.receive({ type: "joined", id: -1, room: "r", epoch: "e1", seq: 9, recovered: false, messages: [], members: [], count: 0, state: {} });
+    socket.receive({ type: "left", id: socket.take("leave").id, room: "r" });
+    assert.equal(again.state, "joining");
+    socket.joined({ seq: 1 });
+    socket.receive(chat(2));
+    assert.deepEqual(seen, [2]);
+  });
+
+  test("a leave is not repeated after a reconnect", async () => {
+    const { client, room, socket } = await inRoom();
+    const left = room.leave();
+    socket.drop();
+    await left;
+    assert.deepEqual((await reconnected()).sent, []);
+    assert.equal(client.rooms.size, 0);
+  });
+});
+
+describe("requests", () => {
+  test("history pages", async () => {
+    const { room, socket } = await inRoom();
+    const page = room.history({ before: 51, limit: 2 });
+    const { id, ...asked } = socket.take("history");
+    assert.deepEqual(asked, { type: "history", room: "r", before: 51, limit: 2 });
+    socket.receive({ type: "history", id, room: "r", epoch: "e1", messages: [chat(49), chat(50)], more: true });
+    const { epoch, messages, more } = await page;
+    assert.deepEqual([epoch, messages.map(({ seq }) => seq), more], ["e1", [49, 50], true]);
+  });
+
+  test("are sent again after a reconnect, and end with a timeout", async () => {
+    const { room, socket } = await inRoom({ minDelayMs: 10 });
+    const answered = room.history();
+    socket.take("history");
+    socket.drop();
+    clock.tick(10);
+    await turn();
+    last().welcome();
+    last().receive({ type: "history", id: last().take("history").id, room: "r", epoch: "e1", messages: [], more: false });
+    assert.equal((await answered).more, false);
+    const unanswered = rejection(room.history());
+    clock.tick(10_000);
+    assert.equal((await unanswered).code, "timeout");
+  });
+
+  test("own status and watched users are told again to a new connection", async () => {
+    const client = await connected();
+    const socket = last();
+    const done = Promise.all([client.status("busy", { desk: 4 }), client.watch(["bob"])]);
+    socket.receive({ type: "ack", id: socket.take("status").id });
+    socket.receive({ type: "online", id: socket.take("watch").id, users: { bob: "away" } });
+    assert.deepEqual([...(await done)[1]], [["bob", "away"]]);
+    socket.receive({ type: "online", users: { bob: "offline" } });
+    assert.equal(client.online.get("bob"), "offline");
+    socket.drop();
+    const again = await reconnected();
+    assert.deepEqual(again.sent, [{ type: "status", status: "busy", meta: { desk: 4 } }, { type: "watch", users: ["bob"] }]);
+  });
+
+  test("direct messages: each once, also where unseen ones come again", async () => {
+    const client = await connected({}, { inbox: { epoch: "i", seq: 4 } });
+    const seen = [];
+    client.on("direct", ({ seq, content }) => seen.push([seq, content]));
+    const direct = (seq) => ({ type: "direct", seq, from: "bob", to: "ada", content: `d${seq}`, timestamp: 1 });
+    last().receive(direct(5));
+    last().receive({ type: "direct", from: "ada", to: "bob", content: "mine", timestamp: 1 });
+    last().drop();
+    await reconnected({ inbox: { epoch: "i", seq: 4 } });
+    last().receive(direct(5));
+    last().receive(direct(6));
+    assert.deepEqual(seen, [[5, "d5"], [undefined, "mine"], [6, "d6"]]);
+    const sent = client.direct("bob", { event: "nudge" });
+    const message = last().take("direct");
+    assert.deepEqual([message.to, message.event, message.data], ["bob", "nudge", null]);
+    last().receive({ type: "ack", id: message.id, seq: 1, epoch: "b" });
+    assert.equal((await sent).seq, 1);
+    const done = client.seen(6);
+    last().receive({ type: "ack", id: last().take("seen").id });
+    await done;
+  });
+});
+
+describe("what others send", () => {
+  test("names like __proto__ are names", async () => {
+    const { room, socket } = await inRoom();
+    socket.receive('{"type":"set","room":"r","seq":1,"version":1,"user":"__proto__","key":"__proto__","value":{"polluted":1},"timestamp":1}');
+    socket.receive({ type: "presence", room: "r", joined: [member("constructor")], updated: [], left: [], count: 1 });
+    socket.receive('{"type":"typing","room":"__proto__","user":"x","active":true}');
+    assert.deepEqual([...room.shared.keys()], ["__proto__"]);
+    assert.equal({}.polluted, undefined);
+    assert.deepEqual([...room.members.keys()], ["constructor"]);
+  });
+
+  test("noise and unknown types do no harm", async () => {
+    const { client, room, socket } = await inRoom();
+    for (const noise of ["", "{", "null", "5", "[]", '{"type":"from the future","room":"r"}', '{"type":"ack","id":99}']) socket.receive(noise);
+    assert.deepEqual(client.errors.map(({ code }) => code), ["bad_json", "bad_json"]);
+    socket.receive(chat(1));
+    assert.deepEqual(room.log, [[1, false]]);
+  });
+
+  test("errors without an owner reach the room they name, else the client", async () => {
+    const { client, room, socket } = await inRoom();
+    socket.receive({ type: "error", room: "r", code: "forbidden", message: "no grant for signal" });
+    socket.receive({ type: "error", code: "unknown_type", message: "what?" });
+    assert.equal(room.seen.at(-1)[1].code, "forbidden");
+    assert.deepEqual(client.errors.map(({ code }) => code), ["unknown_type"]);
+  });
+});
+
+test("rookery.d.ts declares every public name", async () => {
+  const types = await readFile(new URL("../../static/rookery.d.ts", import.meta.url), "utf8");
+  const { room } = await inRoom();
+  const names = [Rookery, room.constructor].flatMap(({ prototype }) => Object.getOwnPropertyNames(prototype));
+  for (const name of names) assert.match(types, new RegExp(`\\b${name}\\b`), name);
+});

@@ -1,0 +1,235 @@
+/**
+ * What the browser tests and the screenshots share: a server process of their
+ * own, a browser, and people who talk without one.
+ */
+
+import { spawn } from "node:child_process";
+import { createHmac } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+import { WebSocket } from "ws";
+import { Rookery } from "../../static/rookery.js";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const BINARY = path.resolve(ROOT, process.env.ROOKERY_BIN ?? "target/release/rookery");
+const START_MS = 15_000;
+const STOP_MS = 15_000;
+/** Fixed, so that tokens outlive a restart. */
+const SECRET = "browser-tests-only-0123456789abcdef0123456789abcdef";
+
+// Whatever ends this process ends the servers it started.
+const running = new Set();
+process.once("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+
+/** One server process. `stop` and `start` again keep its port. */
+export class Server {
+  #child = null;
+  #env;
+  #directory;
+  #log = "";
+
+  static async start(env = {}) {
+    const server = new Server(env);
+    await server.start();
+    return server;
+  }
+
+  constructor(env) {
+    this.#env = { ...env };
+  }
+
+  /** Starts the process (again), with these changes to its environment. */
+  async start(env = {}) {
+    Object.assign(this.#env, env);
+    // A directory of its own: no config.toml of the checkout may interfere.
+    this.#directory ??= await mkdtemp(path.join(tmpdir(), "rookery-browser-"));
+    const listen = this.url ? new URL(this.url).host : "127.0.0.1:0";
+    const child = spawn(BINARY, [], {
+      cwd: this.#directory,
+      env: {
+        ...process.env,
+        ROOKERY__SERVER__LISTEN: listen,
+        ROOKERY__SERVER__WORKERS: "2",
+        ROOKERY__AUTH__SECRET: SECRET,
+        ROOKERY__AUTH__GUEST: "on",
+        ...this.#env,
+      },
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    this.#child = child;
+    running.add(child);
+    child.once("exit", () => running.delete(child));
+    this.url = await new Promise((resolve, reject) => {
+      const fail = (why) => reject(new Error(`${BINARY} ${why}\n${this.#log}`));
+      const timer = setTimeout(() => fail("did not say where it listens"), START_MS);
+      child.on("error", (error) => fail(`did not start: ${error.message}`));
+      child.on("exit", (code) => fail(`ended with ${code}`));
+      child.stderr.setEncoding("utf8").on("data", (text) => {
+        this.#log = (this.#log + text).slice(-20_000);
+        const found = this.#log.match(/listening on (http:\/\/\S+)\n/);
+        if (found) {
+          clearTimeout(timer);
+          resolve(found[1]);
+        }
+      });
+    });
+  }
+
+  /** Ends the process; a signal that asks for patience gets a bounded amount of it. */
+  async stop(signal = "SIGTERM") {
+    const child = this.#child;
+    this.#child = null;
+    this.#log = "";
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once("exit", resolve));
+    child.kill(signal);
+    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
+    await ended;
+    clearTimeout(timer);
+  }
+
+  async dispose() {
+    await this.stop("SIGKILL");
+    await rm(this.#directory, { recursive: true, force: true });
+  }
+
+  /** A token as a backend would sign it. */
+  token(sub, claims = {}) {
+    const encode = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+    const exp = Math.floor(Date.now() / 1000) + 600;
+    const signed = `${encode({ alg: "HS256", typ: "JWT" })}.${encode({ sub, exp, ...claims })}`;
+    return `${signed}.${createHmac("sha256", SECRET).update(signed).digest("base64url")}`;
+  }
+
+  /** Somebody who talks without a browser, over the network given. */
+  async guest(name, network = this, options = {}) {
+    const response = await fetch(new URL("/auth/guest", this.url), {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ name }),
+    });
+    const { token } = await response.json();
+    return connect(network.url, token, options);
+  }
+
+  /** The same for a user with a token of their own. */
+  user(sub, claims) {
+    return connect(this.url, this.token(sub, claims));
+  }
+}
+
+function connect(url, token, options) {
+  return new Rookery(new URL("/ws", url), { token, WebSocket, ...options }).connect().ready();
+}
+
+/** A network between a browser and a server, which can break in the ways networks do. */
+export class Network {
+  #listener;
+  #target;
+  #pairs = new Set();
+  #muted = false;
+  #broken = false;
+
+  static async to(url) {
+    const network = new Network(new URL(url));
+    await new Promise((resolve) => network.#listener.listen(0, "127.0.0.1", resolve));
+    network.url = `http://127.0.0.1:${network.#listener.address().port}`;
+    return network;
+  }
+
+  constructor(target) {
+    this.#target = target;
+    this.#listener = net.createServer((near) => this.#link(near));
+  }
+
+  /** From here on nothing of what the server says arrives; what is said to it does. */
+  mute() {
+    this.#muted = true;
+  }
+
+  /** Every connection breaks, and no new one comes about until `heal`. */
+  cut() {
+    this.#broken = true;
+    for (const socket of this.#pairs) socket.resetAndDestroy();
+    this.#pairs.clear();
+  }
+
+  heal() {
+    this.#broken = this.#muted = false;
+  }
+
+  close() {
+    this.cut();
+    this.#listener.close();
+  }
+
+  #link(near) {
+    near.on("error", () => {});
+    if (this.#broken) {
+      near.resetAndDestroy();
+      return;
+    }
+    const far = net.connect(Number(this.#target.port), this.#target.hostname);
+    far.on("error", () => near.destroy());
+    this.#pairs.add(near).add(far);
+    near.on("data", (bytes) => far.write(bytes));
+    far.on("data", (bytes) => this.#muted || near.write(bytes));
+    near.on("close", () => far.destroy());
+    far.on("close", () => near.destroy());
+  }
+}
+
+export function launchBrowser() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    headless: true,
+    args: [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+  });
+}
+
+/** A window of its own (own cookies, own storage), with its complaints collected. */
+export async function openWindow(browser, url, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
+  const page = await context.newPage();
+  page.complaints = [];
+  page.on("console", (message) => {
+    if (message.type() === "error" || message.type() === "warning") page.complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => page.complaints.push(String(error)));
+  await page.goto(url);
+  return page;
+}
+
+/** Signs in as a guest and waits until the room is joined. */
+export async function signIn(page, name) {
+  await page.getByLabel("Your name").fill(name);
+  await page.getByRole("button", { name: "Enter" }).click();
+  await page.locator('#connection[data-state="connected"]').waitFor();
+  await page.locator("#members").getByText("(you)").waitFor({ state: "attached" });
+}
+
+/** Writes into the message field and sends it by key. */
+export async function say(page, text) {
+  await page.getByLabel("Message", { exact: true }).fill(text);
+  await page.getByLabel("Message", { exact: true }).press("Enter");
+}
+
+/** The texts shown in the log, in order, own ones on their way included. */
+export function texts(page) {
+  return page.locator("#log .text").allTextContents();
+}
+

@@ -1,0 +1,164 @@
+/**
+ * rookery.js against the server itself, without a browser, over a network
+ * that breaks: what was written is in the log once, in order, and every
+ * reader has read all of it.
+ */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Network, Server } from "./harness.mjs";
+
+const ROUNDS = 12;
+
+/** Follows a room as an application would: a list that `recovered: false` empties. */
+function follow(room) {
+  const log = [];
+  const waiting = new Set();
+  room.on("joined", ({ recovered }) => recovered || log.splice(0));
+  room.on("message", (message) => {
+    log.push(message);
+    for (const look of waiting) look();
+  });
+  const until = (holds) =>
+    new Promise((resolve) => {
+      const look = () => holds(log) && (waiting.delete(look), resolve());
+      waiting.add(look);
+      look();
+    });
+  return { log, until };
+}
+
+const said = (log, text) => log.some(({ content }) => content === text);
+
+async function withServer(env, body) {
+  const server = await Server.start(env);
+  const networks = [];
+  const clients = [];
+  try {
+    await body({
+      server,
+      guest: async (name, { broken = false, ...options } = {}) => {
+        const network = broken ? await Network.to(server.url) : server;
+        if (broken) networks.push(network);
+        const client = await server.guest(name, network, { minDelayMs: 20, maxDelayMs: 200, ...options });
+        clients.push(client);
+        return { client, network };
+      },
+    });
+  } finally {
+    for (const client of clients) client.close();
+    for (const network of networks) network.close();
+    await server.dispose();
+  }
+}
+
+test("a network that breaks again and again loses nothing and doubles nothing", { timeout: 60_000 }, () =>
+  withServer({}, async ({ guest }) => {
+    const [{ client: observer }, { client: writer, network }, { client: reader, network: other }] = await Promise.all([
+      guest("Observer"),
+      guest("Writer", { broken: true }),
+      guest("Reader", { broken: true }),
+    ]);
+    const [watched, written, read] = [observer, writer, reader].map((client) => client.join("r"));
+    const [truth, own, remote] = [watched, written, read].map(follow);
+    await Promise.all([watched, written, read].map((room) => room.ready()));
+
+    const expected = [];
+    const acks = [];
+    const write = (text, echo) => {
+      expected.push(text);
+      acks.push(written.chat(text, { echo }));
+    };
+    for (let round = 0; round < ROUNDS; round += 1) {
+      write(`${round} in peace`);
+      await acks.at(-1);
+      if (round % 2 === 0) network.mute(); // the next arrives, and its ack does not
+      write(`${round} unsure`);
+      if (round % 2 === 0) await truth.until((log) => said(log, `${round} unsure`));
+      network.cut();
+      if (round % 3 === 0) other.cut();
+      for (const part of ["a", "b", "c"]) write(`${round} offline ${part}`);
+      network.heal();
+      other.heal();
+      await Promise.all(acks);
+    }
+    const all = (log) => log.length >= expected.length;
+    await Promise.all([truth, own, remote].map(({ until }) => until(all)));
+    for (const { log } of [truth, own, remote]) {
+      assert.deepEqual(log.map(({ content }) => content), expected);
+      assert.deepEqual(log.map(({ seq }) => seq), expected.map((_, index) => index + 1));
+    }
+    assert.deepEqual((await Promise.all(acks)).map(({ seq }) => seq), expected.map((_, index) => index + 1));
+    assert.equal(writer.queued, 0);
+  }));
+
+test("`echo: false` stays left out for the session, over a reconnect too", { timeout: 30_000 }, () =>
+  withServer({}, async ({ guest }) => {
+    const { client: observer } = await guest("Observer");
+    const { client: writer, network } = await guest("Writer", { broken: true });
+    const truth = follow(observer.join("r"));
+    const room = writer.join("r");
+    const own = follow(room);
+    await Promise.all([room.ready(), observer.join("r").ready()]);
+    const session = writer.session;
+    network.mute();
+    const quiet = room.chat("quiet", { echo: false });
+    await truth.until((log) => said(log, "quiet"));
+    network.cut();
+    network.heal();
+    await quiet;
+    await room.chat("loud");
+    await own.until((log) => said(log, "loud"));
+    assert.deepEqual(own.log.map(({ content }) => content), ["loud"]);
+    assert.equal(writer.session, session);
+  }));
+
+test("a restarted server: the new life of the log is told, and what waited is written into it", { timeout: 60_000 }, () =>
+  withServer({}, async ({ server, guest }) => {
+    const { client } = await guest("Ada");
+    const room = client.join("r");
+    const joins = [];
+    room.on("joined", ({ recovered, resumed }) => joins.push({ recovered, resumed }));
+    const { log, until } = follow(room);
+    const { epoch } = await room.chat("before");
+    await server.stop();
+    const waiting = room.chat("meanwhile");
+    const order = room.chat("and then");
+    await server.start();
+    assert.notEqual((await waiting).epoch, epoch);
+    await order;
+    await until(() => log.length === 2);
+    assert.deepEqual(log.map(({ content }) => content), ["meanwhile", "and then"]);
+    assert.deepEqual(joins.at(-1), { recovered: false, resumed: true });
+  }));
+
+test("more than the server takes in a second is paced, kept in order, and not punished", { timeout: 60_000 }, () =>
+  withServer({ ROOKERY__LIMITS__MESSAGES_PER_SECOND: "20" }, async ({ guest }) => {
+    const { client } = await guest("Ada");
+    const states = [];
+    client.on("state", ({ state }) => states.push(state));
+    const room = client.join("r");
+    const { log, until } = follow(room);
+    const texts = Array.from({ length: 80 }, (_, n) => `line ${n}`);
+    await Promise.all(texts.map((text) => room.chat(text)));
+    await until(() => log.length >= texts.length);
+    assert.deepEqual(log.map(({ content }) => content), texts);
+    assert.deepEqual(states, []);
+  }));
+
+test("a compare-and-set decides between two, and a retry of the winner does not conflict", { timeout: 30_000 }, () =>
+  withServer({}, async ({ guest }) => {
+    const [{ client: ada, network }, { client: ben }] = await Promise.all([guest("Ada", { broken: true }), guest("Ben")]);
+    const [one, other] = [ada.join("r"), ben.join("r")];
+    await Promise.all([one.ready(), other.ready()]);
+    network.mute();
+    const first = one.set("k", "ada", { ifVersion: 0 });
+    await new Promise((resolve) => other.on("state", resolve));
+    const refused = await other.set("k", "ben", { ifVersion: 0 }).catch((error) => error);
+    assert.equal(refused.code, "conflict");
+    assert.equal(refused.current.value, "ada");
+    network.cut();
+    network.heal();
+    assert.equal((await first).seq, refused.current.version);
+    assert.deepEqual(one.shared.get("k"), refused.current);
+  }));

@@ -1,0 +1,75 @@
+use std::{ops::Deref, thread::JoinHandle};
+
+use rookery::{
+    app::{Application, Handle},
+    config::Settings,
+};
+use tokio::sync::oneshot;
+
+use super::{Endpoint, SECRET};
+
+/// The settings of every test, unless its own text names the key.
+const BASE: [(&str, &str); 3] = [
+    ("server.listen", "\"127.0.0.1:0\""),
+    // Two, so that members of one room stand on different workers.
+    ("server.workers", "2"),
+    ("server.drain_timeout", "\"1s\""),
+];
+
+/// A server inside the test, on a port of its own, gone when the test ends.
+pub struct TestApp {
+    endpoint: Endpoint,
+    handle: Handle,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl TestApp {
+    /// Starts a server with these settings, written as dotted keys
+    /// (`presence.grace = "1s"`), and waits until it listens.
+    pub async fn spawn(settings: &str) -> Self {
+        let mut text = String::new();
+        for (key, value) in BASE {
+            if !settings.contains(key) {
+                text.push_str(&format!("{key} = {value}\n"));
+            }
+        }
+        text.push_str(settings);
+        text.push_str(&format!("\nauth.secret = {SECRET:?}\n"));
+
+        let (ready, listening) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                let settings = Settings::from_toml(&text).expect("the settings are valid");
+                let app = Application::build(settings).await.expect("the server starts");
+                let _ = ready.send((app.port(), app.handle()));
+                app.run_until_stopped().await.expect("the server ends well");
+            });
+        });
+        let (port, handle) = listening.await.expect("the server starts");
+        Self { endpoint: Endpoint { port }, handle, thread: Some(thread) }
+    }
+
+    /// Starts the drain, as SIGTERM does.
+    pub fn stop(&self) {
+        self.handle.stop();
+    }
+}
+
+impl Deref for TestApp {
+    type Target = Endpoint;
+
+    fn deref(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        self.stop();
+        let ended = self.thread.take().map(JoinHandle::join);
+        // A second panic while the first unwinds would hide it.
+        if !std::thread::panicking() {
+            assert!(matches!(ended, Some(Ok(()))), "the server ended with a panic");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+use serde_json::Value;
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpSocket, TcpStream},
+};
+
+use super::{
+    Client, Response, Wire,
+    http::{read_body, read_head},
+    patiently,
+};
+
+/// The key of RFC 6455's own example, and the answer it asks for.
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+/// An upgrade request in the making.
+#[derive(Clone)]
+pub struct Connect {
+    port: u16,
+    path: String,
+    query: String,
+    headers: Vec<(String, String)>,
+    receive_buffer: Option<u32>,
+}
+
+impl Connect {
+    pub fn new(port: u16, path: &str) -> Self {
+        Self {
+            port,
+            path: path.to_owned(),
+            query: String::new(),
+            headers: Vec::new(),
+            receive_buffer: None,
+        }
+    }
+
+    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("authorization", format!("Bearer {token}"))
+    }
+
+    /// One `Sec-WebSocket-Protocol` header line.
+    pub fn protocols(self, offer: impl Into<String>) -> Self {
+        self.header("sec-websocket-protocol", offer)
+    }
+
+    /// One parameter of the query, percent-encoded here.
+    pub fn query(mut self, name: &str, value: &str) -> Self {
+        let separator = if self.query.is_empty() { '?' } else { '&' };
+        self.query.push_str(&format!("{separator}{name}="));
+        for byte in value.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                self.query.push(char::from(byte));
+            } else {
+                self.query.push_str(&format!("%{byte:02X}"));
+            }
+        }
+        self
+    }
+
+    /// A small receive buffer, so that a reader that stops is felt soon.
+    pub fn receive_buffer(mut self, bytes: u32) -> Self {
+        self.receive_buffer = Some(bytes);
+        self
+    }
+
+    async fn dial(&self) -> std::io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        if let Some(bytes) = self.receive_buffer {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        let stream = socket.connect(([127, 0, 0, 1], self.port).into()).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    /// Sends the request; gives the connection, or the refusal, or the error of
+    /// a connection that was not even taken.
+    pub async fn attempt(self) -> std::io::Result<Result<Wire, Response>> {
+        patiently("the answer to an upgrade", async {
+            let mut stream = self.dial().await?;
+            let mut request = format!(
+                "GET {}{} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\nupgrade: websocket\r\n\
+                 connection: Upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: {KEY}\r\n",
+                self.path, self.query, self.port
+            );
+            for (name, value) in &self.headers {
+                request.push_str(&format!("{name}: {value}\r\n"));
+            }
+            request.push_str("\r\n");
+            stream.write_all(request.as_bytes()).await?;
+            let (head, rest) = read_head(&mut stream).await?;
+            let mut response = Response::from_head(&head);
+            if response.status != 101 {
+                read_body(&mut stream, &mut response, rest).await;
+                return Ok(Err(response));
+            }
+            assert_eq!(response.header("sec-websocket-accept"), Some(ACCEPT));
+            Ok(Ok(Wire::new(stream, response, &rest)))
+        })
+        .await
+    }
+
+    /// The upgraded connection.
+    pub async fn wire(self) -> Wire {
+        match self.attempt().await.expect("the server takes connections") {
+            Ok(wire) => wire,
+            Err(response) => panic!("the upgrade was refused: {response:?}"),
+        }
+    }
+
+    /// The refusal.
+    pub async fn refused(self) -> Response {
+        match self.attempt().await.expect("the server takes connections") {
+            Ok(_) => panic!("the upgrade was not refused"),
+            Err(response) => response,
+        }
+    }
+
+    /// A client that has read its `welcome`, the first message of all.
+    pub async fn client(self) -> Client {
+        let mut client = Client::new(self.wire().await);
+        let welcome: Value = client.next().await;
+        assert_eq!(welcome["type"], "welcome", "{welcome}");
+        client.welcome = welcome;
+        client
+    }
+}

@@ -1,0 +1,159 @@
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    ops::Deref,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use super::{Endpoint, SECRET, eventually};
+
+/// A directory of its own for one test, removed at its end.
+pub struct Directory(PathBuf);
+
+impl Directory {
+    pub fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir_all(&path).expect("a directory can be made");
+        Self(path)
+    }
+
+    /// Writes a file and gives its path.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, text).expect("a file can be written");
+        path
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The binary in `directory`, where no settings but `environment` reach it.
+fn command(directory: &Directory, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rookery"));
+    command.args(arguments).current_dir(directory.path()).stdin(Stdio::null());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ROOKERY__")) {
+        command.env_remove(name);
+    }
+    command.env_remove("RUST_LOG");
+    command.envs(environment.iter().copied());
+    command
+}
+
+/// Runs the binary to its end: for calls that serve nothing.
+pub fn rookery(directory: &Directory, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    command(directory, arguments, environment).output().expect("the binary runs")
+}
+
+/// A server in a process of its own, killed when the test ends.
+pub struct Process {
+    child: Child,
+    endpoint: Endpoint,
+    log: Arc<Mutex<String>>,
+    _directory: Directory,
+}
+
+impl Process {
+    /// Starts the binary on port 0 with these variables and waits for the line
+    /// that tells its port.
+    pub async fn spawn(environment: &[(&str, &str)]) -> Self {
+        let secret = [("ROOKERY__AUTH__SECRET", SECRET)];
+        Self::spawn_without_secret(&[environment, &secret].concat()).await
+    }
+
+    /// The same, but with a secret of the server's own.
+    pub async fn spawn_without_secret(environment: &[(&str, &str)]) -> Self {
+        let directory = Directory::new();
+        let mut command = command(&directory, &[], environment);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        if !environment.iter().any(|(name, _)| *name == "ROOKERY__SERVER__LISTEN") {
+            command.env("ROOKERY__SERVER__LISTEN", "127.0.0.1:0");
+        }
+        let mut child = command.spawn().expect("the binary runs");
+
+        let log = Arc::new(Mutex::new(String::new()));
+        let written = Arc::clone(&log);
+        let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        // Reads on until the process ends, so that a full pipe never stops it.
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let mut log = written.lock().expect("no reader of the log panicked");
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        let endpoint = Endpoint { port: 0 };
+        let mut process = Self { child, endpoint, log, _directory: directory };
+        process.endpoint.port = eventually("the line that tells the port", async || {
+            let log = process.log();
+            let (_, address) = log.split_once("listening on http://")?;
+            let port = address.lines().next()?.rsplit(':').next()?;
+            port.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+        })
+        .await;
+        process
+    }
+
+    /// What the process has written to stderr.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("no reader of the log panicked").clone()
+    }
+
+    /// Sends a signal by its name: `TERM`, `INT`.
+    pub fn signal(&self, name: &str) {
+        // The shell's own `kill`, as the program of that name may be missing.
+        let kill = format!("kill -{name} {}", self.child.id());
+        let status = Command::new("sh").args(["-c", &kill]).status().expect("a shell runs");
+        assert!(status.success(), "{kill}: {status}");
+    }
+
+    /// Waits until the process has ended.
+    pub async fn exited(&mut self) -> ExitStatus {
+        eventually("the process to end", async || {
+            self.child.try_wait().expect("a child can be waited for")
+        })
+        .await
+    }
+
+    /// The memory that the process holds, in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(path).expect("the process runs");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a VmRSS line");
+        let kilobytes =
+            line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok());
+        kilobytes.expect("VmRSS is a number") * 1024
+    }
+}
+
+impl Deref for Process {
+    type Target = Endpoint;
+
+    fn deref(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- stderr of the server ---\n{}", self.log());
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,109 @@
+//! Limits of one session and of one room.
+
+use serde_json::json;
+
+use crate::harness::{Client, TestApp, eventually};
+
+#[tokio::test]
+async fn messages_over_the_rate_are_rate_limited_with_a_time_to_retry() {
+    let app = TestApp::spawn("limits.messages_per_second = 5").await;
+    let mut alice = app.client("alice").await;
+    let refused = eventually("a refusal", async || {
+        let reply = alice.request(json!({"type": "ping"})).await;
+        (reply["type"] == "error").then_some(reply)
+    })
+    .await;
+    assert_eq!(refused["code"], "rate_limited");
+    let wait = refused["retry_after_ms"].as_u64().expect("a time to wait");
+    assert!((1..=1000).contains(&wait), "{refused}");
+    // After that time a message is taken again.
+    tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
+    alice.ask(json!({"type": "ping"}), "pong").await;
+}
+
+#[tokio::test]
+async fn a_refusal_comes_also_without_an_id_and_the_message_has_no_effect() {
+    let app = TestApp::spawn("limits.messages_per_second = 5").await;
+    let mut alice = app.member("alice", "lobby").await;
+    let mut bob = app.member("bob", "lobby").await;
+    for number in 0..10 {
+        let chat = json!({"type": "chat", "room": "lobby", "content": number.to_string()});
+        alice.send(&chat).await;
+    }
+    let error = alice.expect("error").await;
+    assert_eq!(error["code"], "rate_limited");
+    assert!(error.get("id").is_none(), "{error}");
+    let written = bob.history("lobby", json!({})).await["messages"].as_array().unwrap().len();
+    assert!((1..10).contains(&written), "{written} of 10 messages were written");
+}
+
+#[tokio::test]
+async fn a_burst_of_one_second_is_taken() {
+    let app = TestApp::spawn("").await;
+    let mut alice = app.client("alice").await;
+    for id in 0..50 {
+        alice.send(&json!({"type": "ping", "id": id})).await;
+    }
+    for id in 0..50 {
+        assert_eq!(alice.until(|m| m["id"] == id).await["type"], "pong");
+    }
+}
+
+#[tokio::test]
+async fn going_on_after_repeated_refusals_is_closed_with_rate_limited() {
+    let app = TestApp::spawn("limits.messages_per_second = 5").await;
+    let mut alice = app.client("alice").await;
+    for _ in 0..200 {
+        // The server may close before the last one is written.
+        let ping = crate::harness::frame(true, crate::harness::TEXT, br#"{"type":"ping"}"#);
+        if alice.wire.try_send(&ping).await.is_err() {
+            break;
+        }
+    }
+    alice.closed().await.assert(1008, "rate_limited");
+}
+
+#[tokio::test]
+async fn another_session_is_not_slowed_by_a_fast_one() {
+    let app = TestApp::spawn("limits.messages_per_second = 5").await;
+    let mut fast = app.client("alice").await;
+    let mut other = app.client("bob").await;
+    for _ in 0..10 {
+        fast.send(&json!({"type": "ping"})).await;
+    }
+    fast.expect("error").await;
+    other.ask(json!({"type": "ping"}), "pong").await;
+}
+
+async fn assert_too_many(client: &mut Client, room: &str) {
+    let error = client.refused(json!({"type": "join", "room": room}), "too_many_rooms").await;
+    assert_eq!(error["room"], room);
+}
+
+#[tokio::test]
+async fn rooms_per_session_are_limited() {
+    let app = TestApp::spawn("limits.rooms_per_session = 2").await;
+    let mut alice = app.client("alice").await;
+    alice.join("a").await;
+    alice.join("b").await;
+    assert_too_many(&mut alice, "c").await;
+    // A joined room is no further one, and leaving makes room.
+    alice.join("b").await;
+    alice.ask(json!({"type": "leave", "room": "a"}), "left").await;
+    alice.join("c").await;
+    assert_too_many(&mut alice, "a").await;
+    app.client("alice").await.join("a").await;
+}
+
+#[tokio::test]
+async fn members_of_a_room_are_limited() {
+    let app = TestApp::spawn("rooms.members = 2").await;
+    let mut alice = app.member("alice", "lobby").await;
+    let _bob = app.member("bob", "lobby").await;
+    let mut carol = app.client("carol").await;
+    let error = carol.refused(json!({"type": "join", "room": "lobby"}), "room_full").await;
+    assert_eq!(error["room"], "lobby");
+    carol.join("elsewhere").await;
+    alice.ask(json!({"type": "leave", "room": "lobby"}), "left").await;
+    carol.join("lobby").await;
+}

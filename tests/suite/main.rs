@@ -1,0 +1,37 @@
+//! The contract of `docs/protocol.md`, tested from outside: a real server on a
+//! port of its own for every test, and a client that speaks over a raw socket.
+//! One binary, so that it is linked once.
+
+// A test says what it expects by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+// Nothing here is seen from outside.
+#![allow(missing_docs, unreachable_pub)]
+
+mod harness;
+
+// Connecting.
+mod handshake;
+mod refusals;
+mod sessions;
+mod tokens;
+// Messages.
+mod envelope;
+mod grants;
+mod history;
+mod inbox;
+mod presence;
+mod resume;
+mod state;
+mod transient;
+mod watch;
+mod writes;
+// The life of a connection.
+mod closing;
+mod expiry;
+mod limits;
+mod liveness;
+// The server as a whole.
+mod operating;
+mod pages;
+mod random_cuts;
+mod stalled_reader;

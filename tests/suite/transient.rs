@@ -1,0 +1,173 @@
+//! `signal`, `typing` and the latest lane: values may be skipped, never the
+//! last.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Client, TestApp};
+
+/// So long that a burst falls into few flushes.
+const SLOW_FLUSH: &str = "limits.messages_per_second = 1000\noutbound.coalesce = \"700ms\"";
+const BURST: u64 = 30;
+
+fn signal(event: &str, data: Value) -> Value {
+    json!({"type": "signal", "room": "lobby", "event": event, "data": data})
+}
+
+fn typing(active: bool) -> Value {
+    json!({"type": "typing", "room": "lobby", "active": active})
+}
+
+async fn pair(app: &TestApp) -> (Client, Client) {
+    (app.member("alice", "lobby").await, app.member("bob", "lobby").await)
+}
+
+fn of_type<'a>(messages: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    messages.iter().filter(|m| m["type"] == kind).collect()
+}
+
+#[tokio::test]
+async fn a_signal_reaches_the_other_members() {
+    let app = TestApp::spawn("").await;
+    let (mut alice, mut bob) = pair(&app).await;
+    let ack = alice.ask(signal("cursor", json!({"x": 1})), "ack").await;
+    assert!(ack.get("seq").is_none(), "a signal is not in the log: {ack}");
+    let received = bob.expect("signal").await;
+    assert_eq!((&received["room"], &received["user"]), (&json!("lobby"), &json!("alice")));
+    assert_eq!((&received["event"], &received["data"]), (&json!("cursor"), &json!({"x": 1})));
+    assert_eq!(of_type(&alice.settle().await, "signal"), [&Value::Null; 0]);
+}
+
+#[tokio::test]
+async fn typing_reaches_the_other_members() {
+    let app = TestApp::spawn("").await;
+    let (mut alice, mut bob) = pair(&app).await;
+    for active in [true, false] {
+        alice.ask(typing(active), "ack").await;
+        let received = bob.until(|m| m["type"] == "typing" && m["active"] == active).await;
+        assert_eq!((&received["room"], &received["user"]), (&json!("lobby"), &json!("alice")));
+    }
+    assert_eq!(of_type(&alice.settle().await, "typing"), [&Value::Null; 0]);
+}
+
+#[tokio::test]
+async fn signals_and_typing_are_not_stored() {
+    let app = TestApp::spawn("").await;
+    let (mut alice, _bob) = pair(&app).await;
+    alice.ask(signal("cursor", json!(1)), "ack").await;
+    alice.ask(typing(true), "ack").await;
+    let mut carol = app.client("carol").await;
+    let join = json!({"type": "join", "room": "lobby", "history": 10});
+    let joined = carol.ask(join, "joined").await;
+    assert_eq!((&joined["messages"], &joined["seq"]), (&json!([]), &json!(0)));
+    let seen = carol.settle().await;
+    assert!(!seen.iter().any(|m| m["type"] == "signal" || m["type"] == "typing"), "{seen:?}");
+}
+
+#[tokio::test]
+async fn of_signals_the_latest_per_user_and_event_arrives() {
+    let app = TestApp::spawn(SLOW_FLUSH).await;
+    let (mut alice, mut bob) = pair(&app).await;
+    let mut carol = app.member("carol", "lobby").await;
+    bob.settle().await;
+    for number in 1..=BURST {
+        alice.send(&signal("cursor", json!(number))).await;
+        carol.send(&signal("cursor", json!(-(number as i64)))).await;
+    }
+    alice.ask(signal("scroll", json!("once")), "ack").await;
+    carol.ask(signal("scroll", json!("once too")), "ack").await;
+
+    let seen = bob.settle().await;
+    let signals = of_type(&seen, "signal");
+    let last = |user: &str, event: &str| {
+        let mut of_both = signals.iter().rev().filter(|m| m["user"] == user && m["event"] == event);
+        of_both.next().map(|m| m["data"].clone())
+    };
+    assert_eq!(last("alice", "cursor"), Some(json!(BURST)), "{signals:?}");
+    assert_eq!(last("carol", "cursor"), Some(json!(-(BURST as i64))), "{signals:?}");
+    assert_eq!(last("alice", "scroll"), Some(json!("once")));
+    assert_eq!(last("carol", "scroll"), Some(json!("once too")));
+    assert!(signals.len() < BURST as usize, "{} signals came one by one", signals.len());
+}
+
+#[tokio::test]
+async fn of_sets_the_latest_per_key_arrives() {
+    let app = TestApp::spawn(SLOW_FLUSH).await;
+    let (mut alice, mut bob) = pair(&app).await;
+    bob.settle().await;
+    for number in 1..=BURST {
+        let set = |key: &str| json!({"type": "set", "room": "lobby", "key": key, "value": number});
+        alice.send(&set("a")).await;
+        alice.send(&set("b")).await;
+    }
+    alice.settle().await;
+    let seen = bob.settle().await;
+    let sets = of_type(&seen, "set");
+    for (key, seq) in [("a", 2 * BURST - 1), ("b", 2 * BURST)] {
+        let last = sets.iter().rev().find(|m| m["key"] == key).expect("a value arrives");
+        assert_eq!((&last["value"], &last["seq"]), (&json!(BURST), &json!(seq)));
+    }
+    assert!(sets.len() < BURST as usize, "{} sets came one by one", sets.len());
+    // The log has them all.
+    assert_eq!(alice.history("lobby", json!({})).await["messages"].as_array().unwrap().len(), 50);
+}
+
+#[tokio::test]
+async fn a_set_never_comes_before_an_older_reliable_message() {
+    let app =
+        TestApp::spawn("limits.messages_per_second = 10000\noutbound.coalesce = \"1ms\"").await;
+    let (mut alice, mut bob) = pair(&app).await;
+    const WRITES: u64 = 300;
+    for number in 1..=WRITES {
+        // Every third write is a set, each to a key of its own.
+        let message = if number % 3 == 0 {
+            json!({"type": "set", "room": "lobby", "key": number.to_string(), "value": 1, "id": 1})
+        } else {
+            json!({"type": "chat", "room": "lobby", "content": "x", "echo": false, "id": 1})
+        };
+        alice.send(&message).await;
+        alice.until(|m| m["id"] == 1).await;
+    }
+    let (mut reliable, mut sets) = (0, 0);
+    while reliable < 200 || sets < 100 {
+        let message = bob.next().await;
+        let seq = message["seq"].as_u64();
+        match message["type"].as_str() {
+            Some("chat") => reliable += 1,
+            Some("set") => {
+                sets += 1;
+                let older = seq.expect("a set has a seq") / 3 * 2;
+                assert!(reliable >= older, "set {seq:?} came after {reliable} reliable messages");
+            }
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_up_to_joined_seq_comes_live_after_joined() {
+    let app = TestApp::spawn(
+        "limits.messages_per_second = 100000\noutbound.coalesce = \"20ms\"\nlimits.connects_per_second = 1000",
+    )
+    .await;
+    let mut alice = app.member("alice", "lobby").await;
+    for round in 0..20 {
+        for number in 0..10 {
+            let key = format!("k{number}");
+            alice.send(&json!({"type": "set", "room": "lobby", "key": key, "value": round})).await;
+        }
+        let mut bob = app.client("bob").await;
+        let joined = bob.join("lobby").await;
+        let end = joined["seq"].as_u64().unwrap();
+        // The state is at least as new as `seq`.
+        for message in
+            alice.history("lobby", json!({"before": end + 1})).await["messages"].as_array().unwrap()
+        {
+            let held = &joined["state"][message["key"].as_str().unwrap()]["version"];
+            assert!(held.as_u64() >= message["seq"].as_u64(), "{message}: {joined}");
+        }
+        let seen = bob.settle().await;
+        let old = seen.iter().find(|m| m["type"] == "set" && m["seq"].as_u64() <= Some(end));
+        assert!(old.is_none(), "joined ended at {end}, and {old:?} came live");
+        alice.settle().await;
+    }
+}
