@@ -73,6 +73,11 @@ export class Conversation {
     return true;
   }
 
+  /** Puts the line "New" before the first unread entry. */
+  markFresh() {
+    this.freshFrom = this.unread > 0 ? (this.entries.filter(({ mine }) => !mine).at(-this.unread) ?? null) : null;
+  }
+
   clear() {
     this.entries = [];
     this.unread = 0;
@@ -107,10 +112,39 @@ export class Conversation {
     }
   }
 
+  /** Is this direct message here already? */
+  hasDirect(epoch, seq) {
+    return this.entries.some((entry) => entry.seq === seq && entry.epoch === epoch);
+  }
+
+  /** The lowest inbox position not seen yet, of this life of the inbox. */
+  firstUnseen(epoch) {
+    return this.entries.find((entry) => entry.unseen && entry.epoch === epoch)?.seq ?? Infinity;
+  }
+
+  /**
+   * The server's copy of an own direct message. True where it was written
+   * here; else another tab wrote it. The copy carries no `seq` to tell.
+   */
+  matchCopy({ nonce, content }) {
+    const written =
+      this.outgoing.find((message) => !message.copied && (nonce ? message.nonce === nonce : message.text === content)) ??
+      this.entries.find(({ awaitsCopy, text }) => awaitsCopy && text === content);
+    if (!written) return false;
+    written.copied = true;
+    delete written.awaitsCopy;
+    return true;
+  }
+
   keepDirects() {
     const kept = recall("directs", {});
     kept[this.name] = this.entries.slice(-MAX_KEPT_DIRECTS);
     remember("directs", kept);
+  }
+
+  forgetDirects() {
+    const { [this.name]: _, ...others } = recall("directs", {});
+    remember("directs", others);
   }
 
   keepDraft(draft) {

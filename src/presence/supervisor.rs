@@ -1,10 +1,12 @@
 use std::{
+    panic::{self, AssertUnwindSafe},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use actix::prelude::*;
 use ahash::{AHashMap, AHashSet};
+use log::error;
 use serde_json::value::RawValue;
 
 use super::{
@@ -191,6 +193,19 @@ impl PresenceSupervisor {
         }
     }
 
+    /// Does what a message asks, and what follows from it. A defect that shows
+    /// as a panic costs the message it showed in, not who is where: an actor
+    /// that panics is gone, whoever supervises it.
+    fn guarded(&mut self, ctx: &mut Context<Self>, act: impl FnOnce(&mut Self)) {
+        let done = panic::catch_unwind(AssertUnwindSafe(|| {
+            act(self);
+            self.settle(ctx);
+        }));
+        if done.is_err() {
+            error!("a message to presence was given up after a panic");
+        }
+    }
+
     /// Lets go of whom the grace is over for, and sends what follows from the
     /// message just handled.
     fn settle(&mut self, ctx: &mut Context<Self>) {
@@ -218,7 +233,7 @@ impl PresenceSupervisor {
             }
             let timer = ctx.run_later(next.saturating_duration_since(Instant::now()), |it, ctx| {
                 it.expiry = None;
-                it.settle(ctx);
+                it.guarded(ctx, |_| {});
             });
             self.expiry = Some((timer, next));
         }
@@ -254,8 +269,8 @@ impl Actor for PresenceSupervisor {
 impl Handler<Register> for PresenceSupervisor {
     type Result = ();
 
-    fn handle(&mut self, Register { worker, news }: Register, _: &mut Self::Context) {
-        self.outbox.register(worker, news);
+    fn handle(&mut self, Register { worker, news }: Register, ctx: &mut Self::Context) {
+        self.guarded(ctx, |it| it.outbox.register(worker, news));
     }
 }
 
@@ -263,8 +278,7 @@ impl Handler<Connect> for PresenceSupervisor {
     type Result = ();
 
     fn handle(&mut self, Connect { link, worker, profile }: Connect, ctx: &mut Self::Context) {
-        self.roster.connect(link, worker, profile);
-        self.settle(ctx);
+        self.guarded(ctx, |it| it.roster.connect(link, worker, profile));
     }
 }
 
@@ -272,8 +286,7 @@ impl Handler<Disconnect> for PresenceSupervisor {
     type Result = ();
 
     fn handle(&mut self, Disconnect { link }: Disconnect, ctx: &mut Self::Context) {
-        self.roster.disconnect(link, Instant::now());
-        self.settle(ctx);
+        self.guarded(ctx, |it| it.roster.disconnect(link, Instant::now()));
     }
 }
 
@@ -282,12 +295,13 @@ impl Handler<Track> for PresenceSupervisor {
 
     fn handle(&mut self, message: Track, ctx: &mut Self::Context) {
         let Track { ticket, worker, link, room } = message;
-        let answer = match self.roster.track(link, &room, wall_clock()) {
-            Ok(()) => Answer::Members(ticket, room),
-            Err(_) => Answer::RoomFull(ticket),
-        };
-        self.outbox.answer(worker, answer);
-        self.settle(ctx);
+        self.guarded(ctx, |it| {
+            let answer = match it.roster.track(link, &room, wall_clock()) {
+                Ok(()) => Answer::Members(ticket, room),
+                Err(_) => Answer::RoomFull(ticket),
+            };
+            it.outbox.answer(worker, answer);
+        });
     }
 }
 
@@ -295,8 +309,7 @@ impl Handler<Untrack> for PresenceSupervisor {
     type Result = ();
 
     fn handle(&mut self, Untrack { link, room }: Untrack, ctx: &mut Self::Context) {
-        self.roster.untrack(link, &room);
-        self.settle(ctx);
+        self.guarded(ctx, |it| it.roster.untrack(link, &room));
     }
 }
 
@@ -304,8 +317,7 @@ impl Handler<SetStatus> for PresenceSupervisor {
     type Result = ();
 
     fn handle(&mut self, SetStatus { link, status, meta }: SetStatus, ctx: &mut Self::Context) {
-        self.roster.set_status(link, status, meta);
-        self.settle(ctx);
+        self.guarded(ctx, |it| it.roster.set_status(link, status, meta));
     }
 }
 
@@ -313,8 +325,7 @@ impl Handler<WhoIs> for PresenceSupervisor {
     type Result = ();
 
     fn handle(&mut self, WhoIs { ticket, worker, room }: WhoIs, ctx: &mut Self::Context) {
-        self.outbox.answer(worker, Answer::Members(ticket, room));
-        self.settle(ctx);
+        self.guarded(ctx, |it| it.outbox.answer(worker, Answer::Members(ticket, room)));
     }
 }
 
@@ -322,22 +333,81 @@ impl Handler<Watch> for PresenceSupervisor {
     type Result = ();
 
     fn handle(&mut self, Watch { ticket, worker, users }: Watch, ctx: &mut Self::Context) {
-        for user in &users {
-            self.watched.entry(user.clone()).or_default().insert(worker);
-        }
-        self.outbox.answer(worker, Answer::Watched(ticket, users));
-        self.settle(ctx);
+        self.guarded(ctx, |it| {
+            for user in &users {
+                it.watched.entry(user.clone()).or_default().insert(worker);
+            }
+            it.outbox.answer(worker, Answer::Watched(ticket, users));
+        });
     }
 }
 
 impl Handler<Unwatch> for PresenceSupervisor {
     type Result = ();
 
-    fn handle(&mut self, Unwatch { worker, user }: Unwatch, _: &mut Self::Context) {
-        if let Some(workers) = self.watched.get_mut(&user) {
-            workers.remove(&worker);
-            if workers.is_empty() {
-                self.watched.remove(&user);
+    fn handle(&mut self, Unwatch { worker, user }: Unwatch, ctx: &mut Self::Context) {
+        self.guarded(ctx, |it| {
+            if let Some(workers) = it.watched.get_mut(&user) {
+                workers.remove(&worker);
+                if workers.is_empty() {
+                    it.watched.remove(&user);
+                }
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// A message with a defect.
+    #[derive(Message)]
+    #[rtype(result = "()")]
+    struct Defect;
+
+    impl Handler<Defect> for PresenceSupervisor {
+        type Result = ();
+
+        fn handle(&mut self, Defect: Defect, ctx: &mut Self::Context) {
+            self.guarded(ctx, |_| panic!("a defect"));
+        }
+    }
+
+    struct Worker(mpsc::UnboundedSender<News>);
+
+    impl Actor for Worker {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<News> for Worker {
+        type Result = ();
+
+        fn handle(&mut self, news: News, _: &mut Self::Context) {
+            let _ = self.0.send(news);
+        }
+    }
+
+    #[actix::test]
+    async fn a_defect_in_one_message_costs_that_message_alone() {
+        let (sender, mut told) = mpsc::unbounded_channel();
+        let (worker, link) = (WorkerId::next(), LinkId::next());
+        let presence = PresenceSupervisor::new(&Settings::default()).start();
+        let news = Worker(sender).start().recipient();
+        presence.do_send(Register { worker, news });
+        let user = UserId::parse("ada").unwrap();
+        let profile = Arc::new(Profile { user, name: None, meta: None });
+        presence.do_send(Connect { link, worker, profile });
+        let room = RoomName::parse("lobby").unwrap();
+        presence.do_send(Track { ticket: Ticket(1), worker, link, room: room.clone() });
+        presence.do_send(Defect);
+        presence.do_send(WhoIs { ticket: Ticket(2), worker, room });
+        loop {
+            if let News::Members { ticket: Ticket(2), count, .. } = told.recv().await.unwrap() {
+                assert_eq!(count, 1);
+                break;
             }
         }
     }

@@ -7,13 +7,15 @@
 
 mod batch;
 mod fanout;
+mod handlers;
 mod join;
+mod repair;
 mod requests;
 mod seat;
 mod supervisor;
 mod watch;
 
 pub use fanout::Room;
-pub use requests::{Attach, Detach, Join, Leave, ListMembers, Regrant, Unwatch, Watch, Welcome};
+pub use requests::{Attach, Detach, Join, Leave, ListMembers, Renew, Unwatch, Watch, Welcome};
 pub use seat::Seat;
 pub use supervisor::{Links, RoomSupervisor};

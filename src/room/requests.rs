@@ -8,7 +8,7 @@ use actix::prelude::*;
 
 use crate::{
     broker::Start,
-    model::{LinkId, Problem, Profile, RoomName, SessionId, Timestamp, UserId},
+    model::{Grants, LinkId, Problem, Profile, RoomName, SessionId, Timestamp, UserId},
     wire::{Limits, RequestId},
 };
 
@@ -89,16 +89,17 @@ pub struct ListMembers {
     pub room: RoomName,
 }
 
-/// New grants change whether a member sees who is there.
+/// A session has a new token: what it shows of itself may be new, and whether
+/// it sees who is in its rooms.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Regrant {
+pub struct Renew {
     /// The session's connection.
     pub link: LinkId,
-    /// The room.
-    pub room: RoomName,
-    /// Whether it does.
-    pub sees_presence: bool,
+    /// What it shows of itself.
+    pub profile: Arc<Profile>,
+    /// What it may do.
+    pub grants: Arc<Grants>,
 }
 
 /// Tell of these users' state, now and when it changes.

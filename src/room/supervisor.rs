@@ -8,18 +8,16 @@ use std::{
 use actix::prelude::*;
 use ahash::{AHashMap, AHashSet};
 use log::{error, warn};
-use tokio::sync::oneshot;
 
 use super::{
     fanout::{Accepted, Room},
     join::{Entrant, Waiting},
-    requests::{Attach, Detach, Join, Leave, ListMembers, Regrant},
     watch::Watchers,
 };
 use crate::{
-    broker::{Broker, Delivery, Snapshot, Start, Subscriber},
+    broker::{Broker, Delivery, Snapshot, Subscriber},
     config,
-    model::{Code, LinkId, Member, Problem, Profile, RoomName, SessionId, WorkerId},
+    model::{Code, Farewell, LinkId, Problem, Profile, RoomName, SessionId, WorkerId},
     outbound::Outbound,
     presence::{self, News, PresenceSupervisor, Ticket},
     wire::{Event, RequestId, encode},
@@ -37,9 +35,6 @@ const MAILBOX: usize = 16 * 1024;
 /// How long a client should wait before it asks again what the broker could
 /// not be asked.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// How many of the newest messages a member gets when the log was lost.
-const RESTART_PAGE: usize = 50;
 
 /// A connection as the supervisor knows it.
 pub(super) struct Attached {
@@ -151,7 +146,12 @@ impl RoomSupervisor {
         }
     }
 
-    fn accepted(&mut self, accepted: Accepted, room: &RoomName, ctx: &mut Context<Self>) {
+    pub(super) fn accepted(
+        &mut self,
+        accepted: Accepted,
+        room: &RoomName,
+        ctx: &mut Context<Self>,
+    ) {
         match accepted {
             Accepted::Live => {
                 if !self.live.contains(room) {
@@ -167,85 +167,6 @@ impl RoomSupervisor {
             Accepted::Gap => self.repair(room, ctx),
         }
         self.end_turn_later(ctx);
-    }
-
-    /// Reads from the log what the fan-out of a room is missing.
-    fn repair(&mut self, name: &RoomName, ctx: &mut Context<Self>) {
-        let Some(room) = self.rooms.get_mut(name) else { return };
-        let Some(known) = room.position() else { return };
-        if !room.begin_repair() {
-            return;
-        }
-        let start = Start::After { known: Some(known), otherwise: RESTART_PAGE };
-        let broker = self.broker.clone();
-        let asked = name.clone();
-        let name = name.clone();
-        let read = async move { broker.snapshot(&asked, start).await };
-        ctx.spawn(read.into_actor(self).map(move |snapshot, act, ctx| match snapshot {
-            Ok(snapshot) if snapshot.recovered => {
-                let Some(room) = act.rooms.get_mut(&name) else { return };
-                let behind = room.repaired(&snapshot.messages);
-                // Sets may be among them; what has nothing waiting costs nothing.
-                act.latest.insert(name.clone());
-                act.accepted(Accepted::Live, &name, ctx);
-                if behind {
-                    act.repair(&name, ctx);
-                }
-            }
-            Ok(snapshot) => act.restart(name, snapshot),
-            Err(unavailable) => {
-                warn!("the log of a room could not be read to fill a gap: {unavailable}");
-                ctx.run_later(RETRY_AFTER, move |act, ctx| {
-                    if let Some(room) = act.rooms.get_mut(&name) {
-                        room.repaired(&[]);
-                        act.repair(&name, ctx);
-                    }
-                });
-            }
-        }));
-    }
-
-    /// The log does not reach back: members are told so with a fresh `joined`.
-    fn restart(&mut self, room: RoomName, snapshot: Snapshot) {
-        let worker = self.worker;
-        let ticket = self.ticket(Question::Restart(room.clone(), snapshot));
-        self.presence.do_send(presence::WhoIs { ticket, worker, room });
-    }
-
-    fn restarted(
-        &mut self,
-        name: &RoomName,
-        snapshot: &Snapshot,
-        members: &[Member],
-        count: usize,
-        ctx: &mut Context<Self>,
-    ) {
-        let Some(room) = self.rooms.get_mut(name) else { return };
-        let behind = room.restarted(snapshot.position);
-        // An inbox has no members to be told; what is unseen comes with the
-        // next `welcome`.
-        if !name.is_inbox() {
-            for seat in room.seats() {
-                let (members, count) =
-                    if seat.sees_presence { (members, count) } else { (&[][..], count) };
-                let event = Event::Joined {
-                    id: None,
-                    room: name,
-                    position: snapshot.position,
-                    recovered: false,
-                    messages: &snapshot.messages,
-                    viewer: &seat.user,
-                    members,
-                    count,
-                    state: &snapshot.state,
-                };
-                seat.outbound.forget_room(name);
-                seat.outbound.send_live(&encode(seat.outbound.protocol(), &event), 1);
-            }
-        }
-        if behind {
-            self.repair(name, ctx);
-        }
     }
 
     /// Sends what this turn brought, and the latest values whose time has come.
@@ -394,107 +315,8 @@ impl Handler<News> for RoomSupervisor {
     }
 }
 
-impl Handler<Attach> for RoomSupervisor {
-    type Result = ResponseFuture<Result<(), Problem>>;
-
-    fn handle(&mut self, attach: Attach, ctx: &mut Self::Context) -> Self::Result {
-        let Attach { link, session, profile, welcome } = attach;
-        let (done, answer) = oneshot::channel();
-        let outbound = self.links.borrow().get(&link).cloned();
-        if let Some(outbound) = outbound {
-            let inbox = RoomName::inbox(&profile.user);
-            let (worker, known) = (self.worker, profile.clone());
-            self.presence.do_send(presence::Connect { link, worker, profile: known });
-            let attached = Attached { outbound, session, profile, rooms: AHashSet::new() };
-            self.attached.insert(link, attached);
-            self.enter(inbox, Waiting::Attach { link, welcome: Box::new(welcome), done }, ctx);
-        }
-        settled(answer)
-    }
-}
-
-impl Handler<Join> for RoomSupervisor {
-    type Result = ResponseFuture<Result<(), Problem>>;
-
-    fn handle(&mut self, join: Join, ctx: &mut Self::Context) -> Self::Result {
-        let Join { link, id, room, start, sees_presence } = join;
-        let (done, answer) = oneshot::channel();
-        let entrant = Entrant { link, id, room: room.clone(), start, sees_presence, done };
-        self.enter(room, Waiting::Join(entrant), ctx);
-        settled(answer)
-    }
-}
-
-/// The answer to a request, once it is there. Where the request was let go of,
-/// its session is gone and nobody reads this.
-fn settled(answer: oneshot::Receiver<Result<(), Problem>>) -> ResponseFuture<Result<(), Problem>> {
-    Box::pin(async move {
-        answer.await.unwrap_or_else(|_| {
-            Err(Problem::new(Code::Unavailable, "the connection is over").retry_after(RETRY_AFTER))
-        })
-    })
-}
-
-impl Handler<Leave> for RoomSupervisor {
-    type Result = ();
-
-    fn handle(&mut self, Leave { link, id, room: name }: Leave, _: &mut Self::Context) {
-        let Some(attached) = self.attached.get_mut(&link) else { return };
-        if attached.rooms.remove(&name) {
-            self.presence.do_send(presence::Untrack { link, room: name.clone() });
-        }
-        if let Some(room) = self.rooms.get_mut(&name) {
-            room.remove(link);
-        }
-        let outbound = &attached.outbound;
-        outbound.forget_room(&name);
-        let event = Event::Left { id: id.as_ref(), room: &name };
-        outbound.queue_reply(encode(outbound.protocol(), &event));
-        outbound.flush();
-        self.leave_if_deserted(&name);
-    }
-}
-
-impl Handler<Detach> for RoomSupervisor {
-    type Result = ();
-
-    fn handle(&mut self, Detach { link }: Detach, _: &mut Self::Context) {
-        let Some(attached) = self.attached.remove(&link) else { return };
-        self.presence.do_send(presence::Disconnect { link });
-        for user in self.watchers.forget(link) {
-            self.presence.do_send(presence::Unwatch { worker: self.worker, user });
-        }
-        let inbox = RoomName::inbox(&attached.profile.user);
-        for name in attached.rooms.iter().chain([&inbox]) {
-            if let Some(room) = self.rooms.get_mut(name) {
-                room.remove(link);
-            }
-            self.leave_if_deserted(name);
-        }
-    }
-}
-
-impl Handler<ListMembers> for RoomSupervisor {
-    type Result = ();
-
-    fn handle(&mut self, ListMembers { link, id, room }: ListMembers, _: &mut Self::Context) {
-        let worker = self.worker;
-        let ticket = self.ticket(Question::Members(link, id, room.clone()));
-        self.presence.do_send(presence::WhoIs { ticket, worker, room });
-    }
-}
-
-impl Handler<Regrant> for RoomSupervisor {
-    type Result = ();
-
-    fn handle(&mut self, regrant: Regrant, _: &mut Self::Context) {
-        if let Some(room) = self.rooms.get_mut(&regrant.room) {
-            room.regrant(regrant.link, regrant.sees_presence);
-        }
-    }
-}
-
-/// Rooms vanish with their supervisor; its sessions find out by their next request.
+/// Rooms vanish with their supervisor, by a panic alone: its sessions are closed,
+/// come back and resume.
 impl Drop for RoomSupervisor {
     fn drop(&mut self) {
         for name in self.rooms.keys() {
@@ -502,9 +324,10 @@ impl Drop for RoomSupervisor {
         }
         if std::thread::panicking() {
             error!("a room supervisor ended by a panic; its sessions are closed");
-            for attached in self.attached.values() {
-                attached.outbound.close(crate::model::Farewell::Internal, false);
-            }
+        }
+        for (link, attached) in &self.attached {
+            self.presence.do_send(presence::Disconnect { link: *link });
+            attached.outbound.close(Farewell::Internal, false);
         }
     }
 }

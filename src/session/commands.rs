@@ -266,7 +266,7 @@ impl Session {
         let expires_at = identity.expires_at;
         member.identity = identity;
         self.reply_refreshed(id, expires_at);
-        self.regrant();
+        self.renew();
         self.watch_expiry(ctx);
         Ok(())
     }
@@ -275,23 +275,21 @@ impl Session {
         self.notice(&Event::Refreshed { id: id.as_ref(), expires_at });
     }
 
-    /// Leaves the rooms that the new grants do not allow, and sees presence
-    /// where they do.
-    fn regrant(&mut self) {
+    /// Leaves the rooms that the new grants do not allow; in the others what
+    /// the new token says holds from now on.
+    fn renew(&mut self) {
         let link = self.link();
         let Some(member) = &mut self.member else { return };
-        let grants = member.identity.grants.clone();
+        let (profile, grants) = (member.identity.profile.clone(), member.identity.grants.clone());
         let rooms = &self.worker.rooms;
         member.rooms.retain(|room| {
             let stays = grants.allows(Action::Join, room);
-            if stays {
-                let sees_presence = grants.allows(Action::Presence, room);
-                rooms.do_send(room::Regrant { link, room: room.clone(), sees_presence });
-            } else {
+            if !stays {
                 rooms.do_send(room::Leave { link, id: None, room: room.clone() });
             }
             stays
         });
+        rooms.do_send(room::Renew { link, profile, grants });
     }
 
     /// Waits for the answer to a request; the requests behind it wait too.

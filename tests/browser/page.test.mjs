@@ -75,6 +75,9 @@ describe("two people", { concurrency: 2 }, () => {
 
     await ben.getByLabel("Your status").selectOption("busy");
     await ada.locator('#members .member[data-status="busy"]').getByText("Ben").waitFor();
+    await ben.reload();
+    await ben.locator('#members .member[data-status="busy"]').getByText("Ben").waitFor();
+    assert.equal(await ben.getByLabel("Your status").inputValue(), "busy");
     await ben.context().close();
     await ada.locator("#members").getByText("Ben").waitFor({ state: "detached" });
     assert.deepEqual(await memberNames(ada), ["Ada (you)"]);
@@ -166,7 +169,16 @@ describe("unread", { concurrency: 2 }, () => {
     await signIn(ada, "Ada");
     const ben = await guest("Ben");
     const den = ben.join("den");
+    await den.chat("zero");
+    await ada.keyboard.press("Alt+ArrowDown");
+    await message(ada, "zero").waitFor();
+    await say(ada, "hello");
+    await ada.locator("#entries .mine").waitFor();
+    await ada.keyboard.press("Alt+ArrowUp");
     for (const text of ["one", "two", "three"]) await den.chat(text);
+    await ada.locator('[data-key="#den"] .badge').getByText("3").waitFor();
+    assert.equal(await ada.title(), "(3) #lobby · Rookery");
+    await ada.reload();
     await ada.locator('[data-key="#den"] .badge').getByText("3").waitFor();
     assert.equal(await ada.title(), "(3) #lobby · Rookery");
     await ada.keyboard.press("Alt+ArrowDown");

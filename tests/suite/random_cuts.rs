@@ -120,7 +120,7 @@ impl Sender {
         for number in self.pending.clone() {
             client.send(&self.chat(number)).await;
         }
-        for _ in 0..self.random.within(1..1200) {
+        for _ in 0..self.random.within(1..400) {
             while self.pending.len() < WINDOW && self.unsent < EACH {
                 client.send(&self.chat(self.unsent)).await;
                 self.pending.insert(self.unsent);

@@ -202,7 +202,7 @@ const BUSY: &str = "limits.messages_per_second = 100000\nlimits.connects_per_sec
 async fn live_messages_go_on_exactly_where_joined_ends() {
     let app = TestApp::spawn(BUSY).await;
     let traffic = Traffic::start(&app, 3).await;
-    for _ in 0..30 {
+    for _ in 0..100 {
         let mut reader = app.client("reader").await;
         let joined = reader.join("lobby").await;
         let end = assert_goes_on(&mut reader, joined["seq"].as_u64().unwrap(), 10).await;
@@ -221,7 +221,7 @@ async fn a_resume_among_concurrent_writes_leaves_no_hole_and_repeats_nothing() {
     let joined = reader.join("lobby").await;
     let epoch = joined["epoch"].clone();
     let mut seq = assert_goes_on(&mut reader, joined["seq"].as_u64().unwrap(), 5).await;
-    for _ in 0..30 {
+    for _ in 0..100 {
         // Half read, what follows is lost with the connection.
         reader.wire.cut();
         reader = app.client("reader").await;
@@ -239,7 +239,7 @@ async fn a_resume_among_concurrent_writes_leaves_no_hole_and_repeats_nothing() {
 async fn joined_comes_before_any_live_message_of_its_room() {
     let app = TestApp::spawn(BUSY).await;
     let traffic = Traffic::start(&app, 3).await;
-    for _ in 0..30 {
+    for _ in 0..100 {
         let mut reader = app.connect("reader").query("room", "lobby").client().await;
         let first = reader.until(|m| m["room"] == "lobby").await;
         assert_eq!(first["type"], "joined", "{first}");

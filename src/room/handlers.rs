@@ -1,0 +1,122 @@
+//! What becomes of each request of a session.
+
+use actix::prelude::*;
+use ahash::AHashSet;
+use tokio::sync::oneshot;
+
+use super::{
+    join::{Entrant, Waiting},
+    requests::{Attach, Detach, Join, Leave, ListMembers, Renew},
+    supervisor::{Attached, Question, RETRY_AFTER, RoomSupervisor},
+};
+use crate::{
+    model::{Action, Code, Problem, RoomName},
+    presence,
+    wire::{Event, encode},
+};
+
+impl Handler<Attach> for RoomSupervisor {
+    type Result = ResponseFuture<Result<(), Problem>>;
+
+    fn handle(&mut self, attach: Attach, ctx: &mut Self::Context) -> Self::Result {
+        let Attach { link, session, profile, welcome } = attach;
+        let (done, answer) = oneshot::channel();
+        let outbound = self.links.borrow().get(&link).cloned();
+        if let Some(outbound) = outbound {
+            let inbox = RoomName::inbox(&profile.user);
+            let (worker, known) = (self.worker, profile.clone());
+            self.presence.do_send(presence::Connect { link, worker, profile: known });
+            let attached = Attached { outbound, session, profile, rooms: AHashSet::new() };
+            self.attached.insert(link, attached);
+            self.enter(inbox, Waiting::Attach { link, welcome: Box::new(welcome), done }, ctx);
+        }
+        settled(answer)
+    }
+}
+
+impl Handler<Join> for RoomSupervisor {
+    type Result = ResponseFuture<Result<(), Problem>>;
+
+    fn handle(&mut self, join: Join, ctx: &mut Self::Context) -> Self::Result {
+        let Join { link, id, room, start, sees_presence } = join;
+        let (done, answer) = oneshot::channel();
+        let entrant = Entrant { link, id, room: room.clone(), start, sees_presence, done };
+        self.enter(room, Waiting::Join(entrant), ctx);
+        settled(answer)
+    }
+}
+
+/// The answer to a request, once it is there. Where the request was let go of,
+/// its session is gone and nobody reads this.
+fn settled(answer: oneshot::Receiver<Result<(), Problem>>) -> ResponseFuture<Result<(), Problem>> {
+    Box::pin(async move {
+        answer.await.unwrap_or_else(|_| {
+            Err(Problem::new(Code::Unavailable, "the connection is over").retry_after(RETRY_AFTER))
+        })
+    })
+}
+
+impl Handler<Leave> for RoomSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, Leave { link, id, room: name }: Leave, _: &mut Self::Context) {
+        let Some(attached) = self.attached.get_mut(&link) else { return };
+        if attached.rooms.remove(&name) {
+            self.presence.do_send(presence::Untrack { link, room: name.clone() });
+        }
+        if let Some(room) = self.rooms.get_mut(&name) {
+            room.remove(link);
+        }
+        let outbound = &attached.outbound;
+        outbound.forget_room(&name);
+        let event = Event::Left { id: id.as_ref(), room: &name };
+        outbound.queue_reply(encode(outbound.protocol(), &event));
+        outbound.flush();
+        self.leave_if_deserted(&name);
+    }
+}
+
+impl Handler<Detach> for RoomSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, Detach { link }: Detach, _: &mut Self::Context) {
+        let Some(attached) = self.attached.remove(&link) else { return };
+        self.presence.do_send(presence::Disconnect { link });
+        for user in self.watchers.forget(link) {
+            self.presence.do_send(presence::Unwatch { worker: self.worker, user });
+        }
+        let inbox = RoomName::inbox(&attached.profile.user);
+        for name in attached.rooms.iter().chain([&inbox]) {
+            if let Some(room) = self.rooms.get_mut(name) {
+                room.remove(link);
+            }
+            self.leave_if_deserted(name);
+        }
+    }
+}
+
+impl Handler<ListMembers> for RoomSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, ListMembers { link, id, room }: ListMembers, _: &mut Self::Context) {
+        let worker = self.worker;
+        let ticket = self.ticket(Question::Members(link, id, room.clone()));
+        self.presence.do_send(presence::WhoIs { ticket, worker, room });
+    }
+}
+
+impl Handler<Renew> for RoomSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, Renew { link, profile, grants }: Renew, _: &mut Self::Context) {
+        let Some(attached) = self.attached.get_mut(&link) else { return };
+        attached.profile = profile.clone();
+        for name in &attached.rooms {
+            if let Some(room) = self.rooms.get_mut(name) {
+                room.regrant(link, grants.allows(Action::Presence, name));
+            }
+        }
+        let worker = self.worker;
+        self.presence.do_send(presence::Connect { link, worker, profile });
+    }
+}

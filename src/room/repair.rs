@@ -1,0 +1,101 @@
+//! A hole in a room's `seq` is filled from its log; where the log does not reach
+//! back, the members are told so.
+
+use actix::prelude::*;
+use log::warn;
+
+use super::{
+    fanout::Accepted,
+    supervisor::{Question, RETRY_AFTER, RoomSupervisor},
+};
+use crate::{
+    broker::{Snapshot, Start},
+    model::{Member, RoomName},
+    presence,
+    wire::{Event, encode},
+};
+
+/// How many of the newest messages a member gets when the log was lost.
+const RESTART_PAGE: usize = 50;
+
+impl RoomSupervisor {
+    /// Reads from the log what the fan-out of a room is missing.
+    pub(super) fn repair(&mut self, name: &RoomName, ctx: &mut Context<Self>) {
+        let Some(room) = self.rooms.get_mut(name) else { return };
+        let Some(known) = room.position() else { return };
+        if !room.begin_repair() {
+            return;
+        }
+        let start = Start::After { known: Some(known), otherwise: RESTART_PAGE };
+        let broker = self.broker.clone();
+        let asked = name.clone();
+        let name = name.clone();
+        let read = async move { broker.snapshot(&asked, start).await };
+        ctx.spawn(read.into_actor(self).map(move |snapshot, act, ctx| match snapshot {
+            Ok(snapshot) if snapshot.recovered => {
+                let Some(room) = act.rooms.get_mut(&name) else { return };
+                let behind = room.repaired(&snapshot.messages);
+                // Sets may be among them, or nothing at all: what has nothing
+                // waiting costs nothing.
+                act.accepted(Accepted::Latest, &name, ctx);
+                act.accepted(Accepted::Live, &name, ctx);
+                if behind {
+                    act.repair(&name, ctx);
+                }
+            }
+            Ok(snapshot) => act.restart(name, snapshot),
+            Err(unavailable) => {
+                warn!("the log of a room could not be read to fill a gap: {unavailable}");
+                ctx.run_later(RETRY_AFTER, move |act, ctx| {
+                    if let Some(room) = act.rooms.get_mut(&name) {
+                        room.repaired(&[]);
+                        act.repair(&name, ctx);
+                    }
+                });
+            }
+        }));
+    }
+
+    /// The log does not reach back: members are told so with a fresh `joined`.
+    fn restart(&mut self, room: RoomName, snapshot: Snapshot) {
+        let worker = self.worker;
+        let ticket = self.ticket(Question::Restart(room.clone(), snapshot));
+        self.presence.do_send(presence::WhoIs { ticket, worker, room });
+    }
+
+    pub(super) fn restarted(
+        &mut self,
+        name: &RoomName,
+        snapshot: &Snapshot,
+        members: &[Member],
+        count: usize,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(room) = self.rooms.get_mut(name) else { return };
+        let behind = room.restarted(snapshot.position);
+        // An inbox has no members to be told; what is unseen comes with the
+        // next `welcome`.
+        if !name.is_inbox() {
+            for seat in room.seats() {
+                let (members, count) =
+                    if seat.sees_presence { (members, count) } else { (&[][..], count) };
+                let event = Event::Joined {
+                    id: None,
+                    room: name,
+                    position: snapshot.position,
+                    recovered: false,
+                    messages: &snapshot.messages,
+                    viewer: &seat.user,
+                    members,
+                    count,
+                    state: &snapshot.state,
+                };
+                seat.outbound.forget_room(name);
+                seat.outbound.send_live(&encode(seat.outbound.protocol(), &event), 1);
+            }
+        }
+        if behind {
+            self.repair(name, ctx);
+        }
+    }
+}

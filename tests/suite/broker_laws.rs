@@ -1,0 +1,381 @@
+//! The laws of `rookery::broker`, held against every implementation: each is
+//! listed at the end, with how it is made.
+
+use std::{sync::Arc, thread::JoinHandle, time::Duration};
+
+use actix::prelude::*;
+use rookery::{
+    broker::{
+        Broker, Delivery, PageRequest, PublishError, Receipt, Start, Subscriber,
+        memory::MemoryBroker,
+    },
+    config::Settings,
+    model::{
+        Author, Body, Draft, Payload, Position, Publication, RoomName, Seq, SessionId, Transient,
+        UserId, WorkerId,
+    },
+};
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+
+/// A worker that keeps what it is handed.
+struct Worker(mpsc::UnboundedSender<Delivery>);
+
+impl Actor for Worker {
+    type Context = Context<Self>;
+}
+
+impl Handler<Delivery> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, delivery: Delivery, _: &mut Self::Context) {
+        let _ = self.0.send(delivery);
+    }
+}
+
+struct Subscribed {
+    subscriber: Subscriber,
+    handed: mpsc::UnboundedReceiver<Delivery>,
+}
+
+impl Subscribed {
+    /// Behind a queue of so many places.
+    fn new(places: usize) -> Self {
+        let (sender, handed) = mpsc::unbounded_channel();
+        let queue = Worker::create(|ctx| {
+            ctx.set_mailbox_capacity(places);
+            Worker(sender)
+        })
+        .recipient();
+        Self { subscriber: Subscriber::new(WorkerId::next(), queue), handed }
+    }
+
+    async fn next(&mut self) -> Delivery {
+        let next = tokio::time::timeout(Duration::from_secs(20), self.handed.recv()).await;
+        next.expect("something is handed on").expect("the worker lives")
+    }
+
+    async fn next_entry(&mut self) -> Arc<Publication> {
+        match self.next().await {
+            Delivery::Published(entry) => entry,
+            Delivery::Transient(..) => panic!("a transient, not an entry"),
+        }
+    }
+}
+
+fn room(name: &str) -> RoomName {
+    RoomName::parse(name).unwrap()
+}
+
+fn user(name: &str) -> UserId {
+    UserId::parse(name).unwrap()
+}
+
+fn author(name: &str) -> Author {
+    Author { user: Some(user(name)), session: Some(SessionId::random(name)), echo: true }
+}
+
+fn chat(name: &str, text: &str) -> Draft {
+    let body = Body::Message(Payload::Text(text.into()));
+    Draft { author: author(name), body, nonce: None, if_version: None }
+}
+
+fn with_nonce(name: &str, text: &str, nonce: &str) -> Draft {
+    Draft { nonce: Some(nonce.into()), ..chat(name, text) }
+}
+
+fn set(key: &str, value: Option<&str>, if_version: Option<Seq>) -> Draft {
+    let value = value.map(|it| Arc::from(RawValue::from_string(it.to_owned()).unwrap()));
+    let body = Body::Set { key: key.into(), value };
+    Draft { author: author("ada"), body, nonce: None, if_version }
+}
+
+fn text(entry: &Publication) -> &str {
+    match &entry.body {
+        Body::Message(Payload::Text(text)) | Body::Direct { payload: Payload::Text(text), .. } => {
+            text
+        }
+        other => panic!("no text: {other:?}"),
+    }
+}
+
+async fn log(broker: &dyn Broker, room: &RoomName) -> Vec<Arc<Publication>> {
+    let request = PageRequest { before: None, after: None, limit: 100_000 };
+    broker.page(room, request).await.unwrap().messages
+}
+
+/// Publishes from a thread of its own: brokers are shared between workers.
+fn publisher(
+    broker: &Arc<dyn Broker>,
+    room: &RoomName,
+    drafts: Vec<Draft>,
+) -> JoinHandle<Vec<Receipt>> {
+    let (broker, room) = (broker.clone(), room.clone());
+    std::thread::spawn(move || {
+        actix::System::new().block_on(async move {
+            let mut receipts = Vec::new();
+            for draft in drafts {
+                receipts.push(broker.publish(&room, draft).await.unwrap());
+            }
+            receipts
+        })
+    })
+}
+
+/// Publishes from so many threads at once.
+async fn publish_at_once(
+    broker: &Arc<dyn Broker>,
+    room: &RoomName,
+    drafts: Vec<Vec<Draft>>,
+) -> Vec<Receipt> {
+    let threads: Vec<_> =
+        drafts.into_iter().map(|drafts| publisher(broker, room, drafts)).collect();
+    tokio::task::spawn_blocking(move || {
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
+    .await
+    .unwrap()
+}
+
+async fn seq_rises_by_one_whoever_writes(broker: Arc<dyn Broker>) {
+    let room = room("law-1");
+    let drafts = |writer: usize| (0..100).map(move |n| chat(&format!("u{writer}"), &n.to_string()));
+    let receipts = publish_at_once(&broker, &room, (0..4).map(|w| drafts(w).collect()).collect());
+    let mut seqs: Vec<Seq> = receipts.await.iter().map(|it| it.position.seq).collect();
+    seqs.sort_unstable();
+    assert_eq!(seqs, (1..=400).collect::<Vec<_>>());
+    let log = log(&*broker, &room).await;
+    assert_eq!(log.iter().map(|it| it.seq).collect::<Vec<_>>(), seqs);
+    // Law 5: what one session wrote keeps its order.
+    for writer in 0..4 {
+        let own = user(&format!("u{writer}"));
+        let texts: Vec<&str> = log
+            .iter()
+            .filter(|it| it.author.user.as_ref() == Some(&own))
+            .map(|it| text(it))
+            .collect();
+        assert_eq!(texts, (0..100).map(|n| n.to_string()).collect::<Vec<_>>());
+    }
+}
+
+async fn a_nonce_is_appended_once_however_many_try(broker: Arc<dyn Broker>) {
+    let room = room("law-2");
+    let tries = (0..4).map(|_| (0..50).map(|n| with_nonce("ada", "x", &n.to_string())).collect());
+    let receipts = publish_at_once(&broker, &room, tries.collect()).await;
+    assert_eq!(log(&*broker, &room).await.len(), 50);
+    assert_eq!(receipts.iter().filter(|it| !it.duplicate).count(), 50);
+    // All tries name the one place.
+    for n in 0..50 {
+        let places: Vec<Seq> =
+            receipts.iter().skip(n).step_by(50).map(|it| it.position.seq).collect();
+        assert_eq!(places.len(), 4);
+        assert!(places.iter().all(|place| *place == places[0]), "{places:?}");
+    }
+    // Another user's nonce is another nonce.
+    let other = broker.publish(&room, with_nonce("bob", "x", "0")).await.unwrap();
+    assert!(!other.duplicate);
+}
+
+async fn nothing_is_missed_after_subscribe(broker: Arc<dyn Broker>) {
+    let room = room("law-3");
+    let writing = {
+        let (broker, room) = (broker.clone(), room.clone());
+        let drafts = (0..500).map(|n| chat("ada", &n.to_string())).collect();
+        actix::spawn(async move { publish_at_once(&broker, &room, vec![drafts]).await })
+    };
+    let mut subscribed = Subscribed::new(10_000);
+    let from = broker.subscribe(&room, &subscribed.subscriber).await.unwrap();
+    for seq in from.seq + 1..=500 {
+        let entry = subscribed.next_entry().await;
+        assert_eq!((entry.seq, entry.epoch), (seq, from.epoch));
+    }
+    writing.await.unwrap();
+    // Subscribing twice is as subscribing once, and unsubscribing ends it.
+    broker.subscribe(&room, &subscribed.subscriber).await.unwrap();
+    broker.publish(&room, chat("ada", "once")).await.unwrap();
+    assert_eq!(text(&*subscribed.next_entry().await), "once");
+    broker.unsubscribe(&room, subscribed.subscriber.worker());
+    broker.publish(&room, chat("ada", "unheard")).await.unwrap();
+    broker.subscribe(&room, &subscribed.subscriber).await.unwrap();
+    broker.publish(&room, chat("ada", "heard")).await.unwrap();
+    assert_eq!(text(&*subscribed.next_entry().await), "heard");
+}
+
+async fn a_worker_that_cannot_follow_is_told_that_it_lags(broker: Arc<dyn Broker>) {
+    let room = room("law-3-lag");
+    let mut subscribed = Subscribed::new(4);
+    broker.subscribe(&room, &subscribed.subscriber).await.unwrap();
+    // The worker lives on this thread, which waits for the other: it cannot
+    // run, and its four places are soon taken.
+    let texts: Vec<Draft> = (0..2_000).map(|n| chat("ada", &n.to_string())).collect();
+    publisher(&broker, &room, texts).join().unwrap();
+    let mut last = 0;
+    while let Ok(Some(Delivery::Published(entry))) =
+        tokio::time::timeout(Duration::from_millis(200), subscribed.handed.recv()).await
+    {
+        assert!(entry.seq > last, "in order, though with gaps");
+        last = entry.seq;
+    }
+    assert!(last < 2_000, "nothing was refused, so nothing was tested");
+    assert!(subscribed.subscriber.take_lagged(), "silence without a word");
+    assert!(!subscribed.subscriber.take_lagged(), "told once");
+}
+
+async fn what_is_acknowledged_is_in_the_log(broker: Arc<dyn Broker>) {
+    let room = room("law-6");
+    for n in 1..=20 {
+        let receipt = broker.publish(&room, chat("ada", &n.to_string())).await.unwrap();
+        let snapshot = broker.snapshot(&room, Start::Newest(1)).await.unwrap();
+        assert_eq!(snapshot.position, receipt.position);
+        assert_eq!(text(&snapshot.messages[0]), n.to_string());
+    }
+}
+
+async fn a_known_place_is_continued_and_no_other(broker: Arc<dyn Broker>) {
+    let room = room("resume");
+    for n in 1..=10 {
+        broker.publish(&room, chat("ada", &n.to_string())).await.unwrap();
+    }
+    let end = broker.snapshot(&room, Start::End).await.unwrap();
+    assert!(end.messages.is_empty() && !end.recovered);
+    let read = async |epoch, seq| {
+        let known = Some(Position { epoch, seq });
+        let read = broker.snapshot(&room, Start::After { known, otherwise: 2 }).await.unwrap();
+        (read.recovered, read.messages.iter().map(|it| it.seq).collect::<Vec<_>>())
+    };
+    let epoch = end.position.epoch;
+    assert_eq!(read(epoch, 7).await, (true, vec![8, 9, 10]));
+    assert_eq!(read(epoch, 10).await, (true, vec![]));
+    assert_eq!(read(epoch, 11).await, (false, vec![9, 10]));
+    assert_eq!(read(rookery::model::Epoch::random(), 7).await, (false, vec![9, 10]));
+}
+
+async fn state_is_compared_and_set_in_one_step(broker: Arc<dyn Broker>) {
+    let room = room("state");
+    let first = broker.publish(&room, set("k", Some("1"), Some(0))).await.unwrap();
+    let refused = broker.publish(&room, set("k", Some("2"), Some(0))).await;
+    let Err(PublishError::Conflict(current)) = refused else { panic!("{refused:?}") };
+    assert_eq!(current.version, first.position.seq);
+    assert_eq!(current.value.unwrap().get(), "1");
+    // A refused write takes no place.
+    let deleted = broker.publish(&room, set("k", None, Some(current.version))).await.unwrap();
+    assert_eq!(deleted.position.seq, 2);
+    broker.publish(&room, set("k", Some("3"), Some(0))).await.unwrap();
+    // One of many who compare with the same version succeeds.
+    let retry = Draft { nonce: Some("n".into()), ..set("k", Some("4"), Some(3)) };
+    assert!(!broker.publish(&room, retry.clone()).await.unwrap().duplicate);
+    assert!(broker.publish(&room, retry).await.unwrap().duplicate, "a retry is no conflict");
+    let snapshot = broker.snapshot(&room, Start::End).await.unwrap();
+    assert_eq!(snapshot.position.seq, 4);
+    let [entry] = &snapshot.state[..] else { panic!("{:?}", snapshot.state) };
+    assert_eq!((entry.value.get(), entry.version), ("4", 4));
+}
+
+async fn transients_are_handed_on_and_kept_nowhere(broker: Arc<dyn Broker>) {
+    let room = room("transient");
+    let mut subscribed = Subscribed::new(100);
+    broker.subscribe(&room, &subscribed.subscriber).await.unwrap();
+    let typing = Transient::Typing { user: user("ada"), active: true };
+    broker.relay(&room, typing).await.unwrap();
+    let Delivery::Transient(to, transient) = subscribed.next().await else { panic!() };
+    assert_eq!(to, room);
+    assert!(matches!(&*transient, Transient::Typing { active: true, .. }));
+    let snapshot = broker.snapshot(&room, Start::Newest(10)).await.unwrap();
+    assert_eq!((snapshot.position.seq, snapshot.messages.len()), (0, 0));
+}
+
+async fn an_inbox_keeps_what_is_not_seen(broker: Arc<dyn Broker>) {
+    let (bob, inbox) = (user("bob"), RoomName::inbox(&user("bob")));
+    for n in 1..=3 {
+        let payload = Payload::Text(n.to_string().into());
+        let body = Body::Direct { to: bob.clone(), payload };
+        let draft = Draft { author: author("ada"), body, nonce: None, if_version: None };
+        assert_eq!(broker.publish(&inbox, draft).await.unwrap().position.seq, n);
+    }
+    let waiting = async || {
+        let inbox = broker.inbox(&bob).await.unwrap();
+        (inbox.seen.seq, inbox.end, inbox.unseen.iter().map(|it| it.seq).collect::<Vec<_>>())
+    };
+    assert_eq!(waiting().await, (0, 3, vec![1, 2, 3]));
+    broker.seen(&bob, 2).await.unwrap();
+    assert_eq!(waiting().await, (2, 3, vec![3]));
+    broker.seen(&bob, 1).await.unwrap();
+    assert_eq!(waiting().await, (2, 3, vec![3]), "what was seen stays seen");
+    broker.seen(&bob, 100).await.unwrap();
+    assert_eq!(waiting().await, (3, 3, vec![]), "beyond the end is the end");
+}
+
+async fn a_forgotten_log_comes_back_under_a_new_epoch(broker: Arc<dyn Broker>) {
+    let room = room("short:epoch");
+    let before = broker.publish(&room, chat("ada", "x")).await.unwrap().position;
+    let after = tokio::time::timeout(Duration::from_secs(20), async {
+        loop {
+            let now = broker.snapshot(&room, Start::End).await.unwrap().position;
+            if now.epoch != before.epoch {
+                return now;
+            }
+            // Only time makes a log old.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("the log is forgotten");
+    assert_eq!(after.seq, 0);
+    let start = Start::After { known: Some(before), otherwise: 5 };
+    assert!(!broker.snapshot(&room, start).await.unwrap().recovered);
+}
+
+/// What every broker of these tests is set up with: rooms `short:*` are
+/// forgotten quickly.
+fn settings() -> Settings {
+    Settings::from_toml(
+        "[rooms]\nhistory_size = 100000\n[[rooms.namespace]]\nmatch = \"short:*\"\n\
+         history_ttl = \"50ms\"",
+    )
+    .unwrap()
+}
+
+fn embedded() -> Arc<dyn Broker> {
+    let settings = settings();
+    let broker = Arc::new(MemoryBroker::new(&settings.rooms, &settings.inbox));
+    let swept = Arc::downgrade(&broker);
+    actix::spawn(async move {
+        let mut tick = tokio::time::interval(Duration::from_millis(20));
+        while let Some(broker) = swept.upgrade() {
+            broker.sweep();
+            tick.tick().await;
+        }
+    });
+    broker
+}
+
+macro_rules! laws {
+    ($implementation:ident, $($law:ident),* $(,)?) => {
+        mod $implementation {
+            $(#[actix::test]
+            async fn $law() {
+                super::$law(super::$implementation()).await;
+            })*
+        }
+    };
+}
+
+macro_rules! all_laws {
+    ($($implementation:ident),*) => {
+        $(laws!(
+            $implementation,
+            seq_rises_by_one_whoever_writes,
+            a_nonce_is_appended_once_however_many_try,
+            nothing_is_missed_after_subscribe,
+            a_worker_that_cannot_follow_is_told_that_it_lags,
+            what_is_acknowledged_is_in_the_log,
+            a_known_place_is_continued_and_no_other,
+            state_is_compared_and_set_in_one_step,
+            transients_are_handed_on_and_kept_nowhere,
+            an_inbox_keeps_what_is_not_seen,
+            a_forgotten_log_comes_back_under_a_new_epoch,
+        );)*
+    };
+}
+
+all_laws!(embedded);
