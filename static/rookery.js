@@ -1111,11 +1111,11 @@ export class Rookery extends Emitter {
     clearTimeout(this.#retryTimer);
     this.#unlistenToNetwork();
     this.#loseRooms(reason);
-    this.#setState("disconnected", code, reason);
     const error = disconnectedError(code, reason);
     this.#outbox.rejectAll(error);
     for (const request of [...this.#requests.values()]) this.#settle(request).reject(error);
     for (const { reject } of this.#waiting.splice(0)) reject(error);
+    this.#setState("disconnected", code, reason); // last: a listener may connect again
   }
 
   #loseRooms(reason) {

@@ -9,7 +9,7 @@ use crate::{
     wire::{Event, Protocol, encode},
 };
 
-/// At most so many control frames wait for one client.
+/// At most so many notices wait in the control lane of one client.
 pub const CONTROL_FRAMES: usize = 64;
 
 /// Frames that wait together are written together, up to about so many bytes.
@@ -116,10 +116,19 @@ struct Queued {
 
 type Latest = IndexMap<LatestKey, LatestValue, ahash::RandomState>;
 
+#[derive(Debug)]
+enum Control {
+    /// The server's own word, such as a Ping.
+    Notice(Bytes),
+    /// What the client asked for, such as the error its request met with.
+    Answer(Bytes),
+}
+
 /// The three lanes. They know neither transport nor clock.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
-    control: VecDeque<Bytes>,
+    control: VecDeque<Control>,
+    notices: usize,
     reliable: VecDeque<Queued>,
     live_messages: usize,
     live_bytes: usize,
@@ -143,10 +152,16 @@ impl Lanes {
         self.reply_bytes
     }
 
-    pub(super) fn push_control(&mut self, frame: Bytes) {
-        if self.control.len() < CONTROL_FRAMES {
-            self.control.push_back(frame);
+    pub(super) fn push_notice(&mut self, frame: Bytes) {
+        if self.notices < CONTROL_FRAMES {
+            self.notices += 1;
+            self.control.push_back(Control::Notice(frame));
         }
+    }
+
+    pub(super) fn push_answer(&mut self, frame: Bytes) {
+        self.reply_bytes += frame.len();
+        self.control.push_back(Control::Answer(frame));
     }
 
     pub(super) fn push_reply(&mut self, frame: Bytes) {
@@ -234,8 +249,16 @@ impl Lanes {
     }
 
     fn next(&mut self, protocol: Protocol) -> Option<Bytes> {
-        if let Some(frame) = self.control.pop_front() {
-            return Some(frame);
+        match self.control.pop_front() {
+            Some(Control::Notice(frame)) => {
+                self.notices -= 1;
+                return Some(frame);
+            }
+            Some(Control::Answer(frame)) => {
+                self.reply_bytes -= frame.len();
+                return Some(frame);
+            }
+            None => {}
         }
         if let Some(Queued { frames, live }) = self.reliable.pop_front() {
             if live == 0 {
@@ -307,8 +330,9 @@ mod tests {
         lanes.push_latest(&key("k"), &frame("L"), &BOUNDS).unwrap();
         lanes.push_live(Bytes::from_static(b"R"), 1, &BOUNDS).unwrap();
         lanes.push_reply(Bytes::from_static(b"r"));
-        lanes.push_control(Bytes::from_static(b"C"));
-        assert_eq!(drained(&mut lanes), "CRrL");
+        lanes.push_notice(Bytes::from_static(b"C"));
+        lanes.push_answer(Bytes::from_static(b"c"));
+        assert_eq!(drained(&mut lanes), "CcRrL");
         assert!(lanes.is_empty());
         assert_eq!((lanes.live_messages, lanes.live_bytes, lanes.reply_bytes), (0, 0, 0));
     }
@@ -372,11 +396,16 @@ mod tests {
     }
 
     #[test]
-    fn control_frames_past_the_bound_are_left_out() {
+    fn notices_past_the_bound_are_left_out_but_no_answer_is() {
         let mut lanes = Lanes::default();
         for _ in 0..10 * CONTROL_FRAMES {
-            lanes.push_control(Bytes::from_static(b"p"));
+            lanes.push_notice(Bytes::from_static(b"n"));
+            lanes.push_answer(Bytes::from_static(b"a"));
         }
-        assert_eq!(drained(&mut lanes).len(), CONTROL_FRAMES);
+        assert_eq!(lanes.reply_bytes(), 10 * CONTROL_FRAMES);
+        let text = drained(&mut lanes);
+        assert_eq!(text.matches('n').count(), CONTROL_FRAMES);
+        assert_eq!(text.matches('a').count(), 10 * CONTROL_FRAMES);
+        assert_eq!((lanes.reply_bytes(), lanes.notices), (0, 0));
     }
 }

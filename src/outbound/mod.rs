@@ -6,9 +6,9 @@
 //!
 //! | lane | bound | at the bound |
 //! | --- | --- | --- |
-//! | control | [`CONTROL_FRAMES`] | further Pongs and notices are left out |
+//! | control, notices | [`CONTROL_FRAMES`] | further Pings, Pongs and notices are left out |
 //! | reliable, live | `outbound.reliable_messages`, `.reliable_bytes` | the client is closed as a slow consumer |
-//! | reliable, replies | one request at a time is answered while over `.reliable_bytes` | the client's next request waits |
+//! | control and reliable, answers | one request at a time is answered while over `.reliable_bytes` | the client's next request waits |
 //! | latest | `outbound.latest_bytes`, one value a key | the client is closed as a slow consumer |
 //!
 //! Everything here lives on the worker thread of its connection.

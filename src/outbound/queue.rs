@@ -95,15 +95,26 @@ impl Outbound {
         self.protocol
     }
 
-    /// Queues a frame of the control lane; [`flush`](Self::flush) writes it.
-    pub fn queue_control(&self, frame: Bytes) {
+    /// Queues a notice of the control lane, which may be left out where too many
+    /// wait; [`flush`](Self::flush) writes it.
+    pub fn queue_notice(&self, frame: Bytes) {
         let mut inner = self.inner.borrow_mut();
         if inner.farewell.is_none() {
-            inner.lanes.push_control(frame);
+            inner.lanes.push_notice(frame);
         }
     }
 
-    /// Queues what the client asked for; [`flush`](Self::flush) writes it.
+    /// Queues what the client asked for in the control lane;
+    /// [`flush`](Self::flush) writes it.
+    pub fn queue_answer(&self, frame: Bytes) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.farewell.is_none() {
+            inner.lanes.push_answer(frame);
+        }
+    }
+
+    /// Queues what the client asked for in the reliable lane;
+    /// [`flush`](Self::flush) writes it.
     pub fn queue_reply(&self, frame: Bytes) {
         let mut inner = self.inner.borrow_mut();
         if inner.farewell.is_none() {
@@ -355,7 +366,7 @@ mod tests {
         outbound.send_live(&Bytes::from_static(b"first"), 1);
         assert_eq!(outbound.flow(), Flow::Blocked);
         assert!(outbound.blocked_since().is_some());
-        outbound.queue_control(Bytes::from_static(b"!"));
+        outbound.queue_notice(Bytes::from_static(b"!"));
         outbound.send_live(&Bytes::from_static(b"second"), 1);
         assert_eq!(resume(&pipe, &outbound), "first!second");
         assert_eq!((outbound.flow(), outbound.blocked_since()), (Flow::Idle, None));

@@ -228,7 +228,7 @@ impl RoomSupervisor {
             limits: welcome.limits,
             inbox: inbox.seen,
         };
-        outbound.queue_control(encode(outbound.protocol(), &event));
+        outbound.queue_answer(encode(outbound.protocol(), &event));
         for publication in inbox.unseen.iter().chain(&after) {
             queue_entry(&outbound, publication, publication.author.user.as_ref() == Some(&user));
         }
@@ -265,6 +265,13 @@ impl RoomSupervisor {
     }
 
     fn fail(&mut self, name: &RoomName, waiting: Waiting, unavailable: Unavailable) {
+        // It may have been a member, joining anew.
+        if let Waiting::Join(Entrant { link, .. }) = &waiting
+            && let Some(attached) = self.attached.get_mut(link)
+            && attached.rooms.remove(name)
+        {
+            self.presence.do_send(presence::Untrack { link: *link, room: name.clone() });
+        }
         self.abandon(name, waiting.link());
         let problem = Problem::new(Code::Unavailable, unavailable.to_string());
         waiting.fail(problem.in_room(name).retry_after(RETRY_AFTER));

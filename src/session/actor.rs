@@ -7,7 +7,6 @@ use std::{
 
 use actix::prelude::*;
 use ahash::AHashSet;
-use bytes::BytesMut;
 use log::{debug, info};
 use socket2::SockRef;
 use tokio::net::TcpStream;
@@ -15,9 +14,10 @@ use tokio::net::TcpStream;
 use super::{
     gate::Gate,
     heartbeat::{Beat, Heartbeat},
-    inbound::{Arrival, Inbound},
+    inbound::Arrival,
     rate::{RateLimit, Verdict},
     registry::{End, Permit},
+    seed::{Role, Seed},
     services::Services,
     worker::Worker,
 };
@@ -26,7 +26,7 @@ use crate::{
     model::{Code, Farewell, LinkId, Problem, RoomName, Timestamp, wall_clock},
     outbound::{Flow, Outbound},
     room,
-    wire::{Event, Frame, Incoming, Limits, Protocol, command, encode, frame},
+    wire::{Event, Frame, Incoming, Limits, command, encode, frame},
 };
 
 /// At most so many requests of one session wait for the one before them; past
@@ -48,51 +48,6 @@ const RENEWAL: Timestamp = 30_000;
 
 /// The longest a timer is set for; what is farther away is looked at again.
 const LONGEST_TIMER: Duration = Duration::from_secs(24 * 3600);
-
-/// What a connection is for.
-pub enum Role {
-    /// A user's session, with what it asked for while connecting.
-    Member {
-        /// Whose it is.
-        identity: Box<Identity>,
-        /// Handled before anything the client sends.
-        requests: Vec<Incoming>,
-    },
-    /// Says back what it is told, for conformance suites.
-    Echo,
-}
-
-/// A connection that was let in, from which a session grows once the upgrade is
-/// answered.
-pub struct Seed {
-    /// Its place among the node's connections.
-    pub permit: Permit,
-    /// What it is for.
-    pub role: Role,
-    /// What it speaks.
-    pub protocol: Protocol,
-}
-
-impl Seed {
-    /// Starts the session on the socket; `early` is what came behind the
-    /// request for the upgrade.
-    pub fn start(self, worker: Rc<Worker>, stream: TcpStream, early: BytesMut) {
-        let settings = &worker.services.settings;
-        let stream = Rc::new(stream);
-        let link = self.permit.link();
-        let bounds = (&settings.outbound).into();
-        let outbound = Rc::new(Outbound::new(link, self.protocol, bounds, stream.clone()));
-        let gate = Rc::new(Gate::default());
-        let message_bytes = settings.limits.message_bytes;
-        let inbound =
-            Inbound::new(stream.clone(), early, outbound.clone(), gate.clone(), message_bytes);
-        worker.links.borrow_mut().insert(link, outbound.clone());
-        Session::create(move |ctx| {
-            ctx.add_stream(inbound);
-            Session::new(self, worker, stream, outbound, gate)
-        });
-    }
-}
 
 /// The actor of one socket.
 pub struct Session {
@@ -123,7 +78,7 @@ pub(super) struct Member {
 }
 
 impl Session {
-    fn new(
+    pub(super) fn new(
         seed: Seed,
         worker: Rc<Worker>,
         stream: Rc<TcpStream>,
@@ -180,8 +135,13 @@ impl Session {
         self.outbound.queue_reply(encode(self.outbound.protocol(), event));
     }
 
-    pub(super) fn notice(&self, event: &Event<'_>) {
-        self.outbound.queue_control(encode(self.outbound.protocol(), event));
+    /// The same in the control lane, before what the rooms say.
+    pub(super) fn answer(&self, event: &Event<'_>) {
+        self.outbound.queue_answer(encode(self.outbound.protocol(), event));
+    }
+
+    fn notice(&self, event: &Event<'_>) {
+        self.outbound.queue_notice(encode(self.outbound.protocol(), event));
     }
 
     fn attach(&mut self, ctx: &mut Context<Self>) {
@@ -220,7 +180,7 @@ impl Session {
                 let limit = self.services().settings.limits.messages_per_second;
                 let message = format!("more than {limit} messages a second");
                 let problem = Problem::new(Code::RateLimited, message).retry_after(wait);
-                self.notice(&Event::Error { id: incoming.id.as_ref(), problem: &problem });
+                self.answer(&Event::Error { id: incoming.id.as_ref(), problem: &problem });
                 return;
             }
             Verdict::Expel => return self.end(Farewell::RateLimited, false, ctx),
@@ -286,7 +246,7 @@ impl Session {
                 now + LAST_CHANCE
             }
             Beat::Ping(next) => {
-                self.outbound.queue_control(frame::ping_frame());
+                self.outbound.queue_notice(frame::ping_frame());
                 self.outbound.flush();
                 next
             }
@@ -412,7 +372,7 @@ impl StreamHandler<Arrival> for Session {
                 None => self.say_back(frame::OpCode::Binary, &data),
             },
             Arrival::Frame(Frame::Ping(payload)) => {
-                self.outbound.queue_control(frame::pong_frame(&payload));
+                self.outbound.queue_notice(frame::pong_frame(&payload));
             }
             Arrival::Frame(Frame::Pong) => {}
             Arrival::Frame(Frame::Close(code)) => {

@@ -116,7 +116,7 @@ impl Session {
             }
             Command::Refresh { token } => self.refresh(&id, &token, ctx),
             Command::Ping => {
-                self.notice(&Event::Pong { id: id.as_ref(), timestamp: wall_clock() });
+                self.answer(&Event::Pong { id: id.as_ref(), timestamp: wall_clock() });
                 Ok(())
             }
         }
@@ -158,7 +158,13 @@ impl Session {
                         member.rooms.insert(room);
                     }
                 }
-                Err(problem) => act.refuse(&id, &problem),
+                Err(problem) => {
+                    // It may have been a member, joining anew.
+                    if let Some(member) = &mut act.member {
+                        member.rooms.remove(&room);
+                    }
+                    act.refuse(&id, &problem);
+                }
             }
         });
         Ok(())
@@ -272,7 +278,7 @@ impl Session {
     }
 
     fn reply_refreshed(&self, id: &Id, expires_at: Option<u64>) {
-        self.notice(&Event::Refreshed { id: id.as_ref(), expires_at });
+        self.answer(&Event::Refreshed { id: id.as_ref(), expires_at });
     }
 
     /// Leaves the rooms that the new grants do not allow; in the others what
@@ -330,7 +336,7 @@ impl Session {
     }
 
     fn refuse(&self, id: &Id, problem: &Problem) {
-        self.notice(&Event::Error { id: id.as_ref(), problem });
+        self.answer(&Event::Error { id: id.as_ref(), problem });
     }
 
     fn member(&self) -> Result<&Member, Problem> {

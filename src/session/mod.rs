@@ -15,11 +15,13 @@ mod heartbeat;
 mod inbound;
 mod rate;
 pub mod registry;
+mod seed;
 mod services;
 mod worker;
 
-pub use actor::{Role, Seed, Session};
+pub use actor::Session;
 pub use rate::Bucket;
 pub use registry::{End, Permit, Refused, Registry};
+pub use seed::{Role, Seed};
 pub use services::Services;
 pub use worker::Worker;

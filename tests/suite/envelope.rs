@@ -2,8 +2,9 @@
 //! types and fields, room names.
 
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
-use crate::harness::{Client, TestApp};
+use crate::harness::{Client, TEXT, TestApp, frame};
 
 /// So many malformed messages in a row that the default rate would tell.
 const PATIENT: &str = "limits.messages_per_second = 1000";
@@ -83,6 +84,68 @@ async fn exactly_one_reply_carries_the_id() {
         let again = alice.settle().await;
         let twice = again.iter().find(|m| m["id"] == reply["id"]);
         assert!(twice.is_none(), "{message} was answered with {reply} and {twice:?}");
+    }
+}
+
+/// Sends messages with the ids 0 to `count` in one write, and reads one reply to
+/// each; gives how many of them were errors.
+async fn errors_of_a_burst(client: &mut Client, count: u64, message: &Value) -> u64 {
+    let mut bytes = Vec::new();
+    for id in 0..count {
+        let mut message = message.clone();
+        message["id"] = json!(id);
+        bytes.extend(frame(true, TEXT, message.to_string().as_bytes()));
+    }
+    client.wire.send(&bytes).await;
+    let (mut answered, mut errors) = (BTreeSet::new(), 0);
+    while (answered.len() as u64) < count {
+        let reply = client.until(|m| m["id"].is_u64()).await;
+        assert!(answered.insert(reply["id"].as_u64()), "answered twice: {reply}");
+        errors += u64::from(reply["type"] == "error");
+    }
+    errors
+}
+
+#[tokio::test]
+async fn every_message_of_a_burst_is_answered() {
+    let app = TestApp::spawn("limits.messages_per_second = 1000").await;
+    let mut alice = app.member("alice", "lobby").await;
+    for (message, errors) in [
+        (json!({"type": "ping"}), 0),
+        (json!({"type": "fly"}), 200),
+        (json!({"type": "chat", "room": "lobby", "content": "x"}), 0),
+        (json!({"type": "presence", "room": "lobby"}), 0),
+    ] {
+        assert_eq!(errors_of_a_burst(&mut alice, 200, &message).await, errors, "{message}");
+    }
+}
+
+#[tokio::test]
+async fn every_message_of_a_burst_over_the_rate_is_answered() {
+    let app = TestApp::spawn("limits.messages_per_second = 50").await;
+    let mut alice = app.client("alice").await;
+    let errors = errors_of_a_burst(&mut alice, 200, &json!({"type": "ping"})).await;
+    // As many as the rate allows passed, and a few while they were handled.
+    assert!((100..=150).contains(&errors), "{errors} of 200 were refused");
+}
+
+#[tokio::test]
+async fn a_client_that_reads_late_finds_every_reply() {
+    let app =
+        TestApp::spawn("limits.messages_per_second = 10000\noutbound.reliable_bytes = 20000").await;
+    let mut writer = app.member("writer", "lobby").await;
+    for _ in 0..50 {
+        writer.chat("lobby", &"x".repeat(1000)).await;
+    }
+    // 20 MB of replies: the server has to stop asking before it keeps them all.
+    let mut late = app.connect("late").receive_buffer(4096).client().await;
+    for id in 0..400 {
+        late.send(&json!({"type": "history", "room": "lobby", "id": id})).await;
+    }
+    writer.chat("lobby", "meanwhile the room goes on").await;
+    for id in 0..400 {
+        let history = late.next().await;
+        assert_eq!((&history["type"], &history["id"]), (&json!("history"), &json!(id)));
     }
 }
 
@@ -272,4 +335,32 @@ async fn no_verb_takes_a_room_name_with_an_at_sign_in_front() {
             alice.refused(message, "forbidden").await;
         }
     }
+}
+
+#[tokio::test]
+async fn every_request_is_answered_however_many_come_in_one_packet() {
+    const REQUESTS: usize = 500;
+    let app = TestApp::spawn(PATIENT).await;
+    let mut alice = app.member("alice", "lobby").await;
+    // Refusals, answers of the control lane and answers of the reliable lane.
+    let kinds = [
+        (json!({"type": "fly"}), "error"),
+        (json!({"type": "ping"}), "pong"),
+        (json!({"type": "chat", "room": "lobby", "content": "x", "echo": false}), "ack"),
+    ];
+    let mut packet = Vec::new();
+    for id in 0..REQUESTS {
+        let mut message = kinds[id % kinds.len()].0.clone();
+        message["id"] = json!(id);
+        packet.extend(frame(true, TEXT, message.to_string().as_bytes()));
+    }
+    alice.wire.send(&packet).await;
+    let mut answered = vec![0; REQUESTS];
+    for _ in 0..REQUESTS {
+        let reply = alice.until(|message| message.get("id").is_some()).await;
+        let id = reply["id"].as_u64().map_or(usize::MAX, |id| id as usize);
+        assert_eq!(reply["type"], kinds[id % kinds.len()].1, "{reply}");
+        answered[id] += 1;
+    }
+    assert!(answered.iter().all(|replies| *replies == 1), "{answered:?}");
 }

@@ -53,6 +53,16 @@ async fn a_request_that_is_no_upgrade_is_refused() {
 }
 
 #[tokio::test]
+async fn an_upgrade_of_any_other_path_is_answered_as_a_request() {
+    let app = TestApp::spawn("").await;
+    let page = Connect::new(app.port, "/").bearer(&app.token("alice")).refused().await;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("<html"), "{}", page.body);
+    let nothing = Connect::new(app.port, "/ws/nothing").bearer(&app.token("alice"));
+    assert_eq!(nothing.refused().await.status, 404);
+}
+
+#[tokio::test]
 async fn welcome_is_first_and_carries_what_the_contract_names() {
     let app = TestApp::spawn(
         "heartbeat.interval = \"7s\"\nheartbeat.timeout = \"3s\"\nlimits.message_bytes = 4096",

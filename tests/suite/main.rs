@@ -32,6 +32,7 @@ mod expiry;
 mod limits;
 mod liveness;
 // The server as a whole.
+mod architecture;
 mod operating;
 mod pages;
 mod random_cuts;

@@ -119,6 +119,48 @@ async fn members_see_the_log_in_order_and_each_seq_once_whoever_writes() {
 }
 
 #[tokio::test]
+async fn writes_of_one_session_keep_their_order() {
+    let app = TestApp::spawn("limits.messages_per_second = 10000").await;
+    let mut alice = app.member("alice", "lobby").await;
+    let mut bob = app.member("bob", "lobby").await;
+    const WRITES: u64 = 300;
+    for number in 0..WRITES {
+        // None waits for the one before it.
+        let message = if number % 2 == 0 {
+            json!({"type": "chat", "room": "lobby", "content": number.to_string(), "id": number})
+        } else {
+            json!({"type": "publish", "room": "lobby", "event": "e", "data": number, "id": number})
+        };
+        alice.send(&message).await;
+    }
+    for number in 0..WRITES {
+        let ack = alice.until(|m| m["id"] == number).await;
+        assert_eq!(ack["seq"], number + 1, "{ack}");
+        let message = bob.until(|m| m["seq"] == number + 1).await;
+        let told = message["content"].as_str().map(str::to_owned);
+        assert_eq!(told.unwrap_or_else(|| message["data"].to_string()), number.to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_nonce_outlives_the_history_of_its_room() {
+    let app = TestApp::spawn("rooms.history_ttl = \"100ms\"").await;
+    let mut alice = app.member("alice", "lobby").await;
+    let first = alice.write(chat("once", "n")).await;
+    alice.ask(json!({"type": "leave", "room": "lobby"}), "left").await;
+    eventually("the message to expire", async || {
+        (log(&mut alice).await == json!([])).then_some(())
+    })
+    .await;
+    // Longer than any sweep of expired rooms, of which nothing tells.
+    tokio::time::sleep(std::time::Duration::from_secs(8)).await;
+    alice.join("lobby").await;
+    let retry = alice.write(chat("once", "n")).await;
+    assert_eq!(retry["duplicate"], true, "{retry}");
+    assert_eq!((&retry["seq"], &retry["epoch"]), (&first["seq"], &first["epoch"]));
+}
+
+#[tokio::test]
 async fn echo_false_leaves_out_the_sending_session_alone() {
     let app = TestApp::spawn("").await;
     let mut alice = app.member("alice", "lobby").await;
