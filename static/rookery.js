@@ -672,25 +672,23 @@ class Room extends Emitter {
     return { joined: list, updated: [], left: [], count: this.#count, snapshot: true };
   }
 
-  #applyPresence({ joined, updated, left, count }) {
-    const diff = { joined: joined ?? [], updated: updated ?? [], left: left ?? [] };
-    if (!joined && !updated && !left) {
-      // Too many members for a list: one we kept would rot.
-      this.#members.clear();
-      this.#countOnly = true;
+  #applyPresence({ joined = [], updated = [], left = [], count }) {
+    if (joined.length + updated.length + left.length === 0) {
+      // Too many members to be listed: a list we kept would rot.
+      if (count !== this.#members.size) this.#members.clear();
+      this.#countOnly = count !== this.#members.size;
     } else if (this.#countOnly) {
-      // The list is kept again: diffs say nothing without what they start from.
+      // There is a list again. Given whole it is taken as it is, else asked for: a diff says nothing without its start.
       this.#countOnly = false;
-      this.presence().catch((error) => this[emit]("error", error));
+      if (joined.length !== count) this.presence().catch((error) => this[emit]("error", error));
     }
-    for (const member of diff.joined) this.#members.set(member.user, member);
-    for (const member of diff.updated) this.#members.set(member.user, member);
-    for (const user of diff.left) {
+    for (const member of [...joined, ...updated]) this.#members.set(member.user, member);
+    for (const user of left) {
       this.#members.delete(user);
       this.#setTyping(user, false);
     }
     this.#count = count ?? this.#members.size;
-    this[emit]("presence", { ...diff, count: this.#count, snapshot: false });
+    this[emit]("presence", { joined, updated, left, count: this.#count, snapshot: false });
   }
 
   #setTyping(user, active) {

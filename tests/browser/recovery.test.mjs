@@ -92,6 +92,21 @@ test("a network that breaks again and again loses nothing and doubles nothing", 
     assert.equal(writer.queued, 0);
   }));
 
+test("a network that falls silent, with nothing said, is noticed and left", { timeout: 30_000 }, () =>
+  withServer({ ROOKERY__HEARTBEAT__INTERVAL: "1s", ROOKERY__HEARTBEAT__TIMEOUT: "1s" }, async ({ guest }) => {
+    const [{ client: ada, network }, { client: ben }] = await Promise.all([guest("Ada", { broken: true }), guest("Ben")]);
+    const room = ada.join("r");
+    const { log, until } = follow(room);
+    await room.ready();
+    const lost = new Promise((resolve) => ada.on("state", ({ state, reason }) => state === "connecting" && resolve(reason)));
+    network.mute();
+    await ben.join("r").chat("unheard");
+    assert.equal(await lost, "heartbeat_timeout");
+    network.heal();
+    await until(() => log.length === 1);
+    assert.equal(log[0].content, "unheard");
+  }));
+
 test("`echo: false` stays left out for the session, over a reconnect too", { timeout: 30_000 }, () =>
   withServer({}, async ({ guest }) => {
     const { client: observer } = await guest("Observer");
@@ -144,6 +159,30 @@ test("more than the server takes in a second is paced, kept in order, and not pu
     await until(() => log.length >= texts.length);
     assert.deepEqual(log.map(({ content }) => content), texts);
     assert.deepEqual(states, []);
+  }));
+
+test("over the presence limit there is a count, and a list again below it", { timeout: 30_000 }, () =>
+  withServer({ ROOKERY__ROOMS__PRESENCE_LIMIT: "2" }, async ({ guest }) => {
+    const { client: ada } = await guest("Ada");
+    const room = ada.join("r");
+    await room.ready();
+    const count = (wanted) =>
+      new Promise((resolve) => {
+        const look = () => room.count === wanted && resolve();
+        room.on("presence", look);
+        look();
+      });
+    const others = [];
+    for (const name of ["Ben", "Cy"]) {
+      const { client } = await guest(name);
+      await client.join("r").ready();
+      others.push(client);
+    }
+    await count(3);
+    assert.deepEqual([...room.members.keys()], []);
+    await others[0].join("r").leave();
+    await count(2);
+    assert.deepEqual([...room.members.keys()].sort(), [ada.user, others[1].user].sort());
   }));
 
 test("a compare-and-set decides between two, and a retry of the winner does not conflict", { timeout: 30_000 }, () =>

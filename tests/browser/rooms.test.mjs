@@ -235,9 +235,16 @@ describe("rooms", () => {
 
   test("presence: over the limit only the count is kept, and the list is fetched when there is one again", async () => {
     const { room, socket } = await inRoom({}, { members: [member("ada")], count: 1 });
+    for (const none of [{}, { joined: [], updated: [], left: [] }]) {
+      socket.receive({ type: "presence", room: "r", joined: [member("zoe")], updated: [], left: [], count: 200 });
+      socket.receive({ type: "presence", room: "r", count: 201, ...none });
+      assert.equal(room.members.size, 0);
+      assert.equal(room.count, 201);
+      socket.receive({ type: "presence", room: "r", joined: [member("bob"), member("zoe")], updated: [], left: ["cy"], count: 2 });
+      assert.deepEqual([...room.members.keys()], ["bob", "zoe"], "given whole");
+    }
+    assert.deepEqual(socket.sent, []);
     socket.receive({ type: "presence", room: "r", count: 201 });
-    assert.equal(room.members.size, 0);
-    assert.equal(room.count, 201);
     socket.receive({ type: "presence", room: "r", joined: [], updated: [], left: ["zoe"], count: 200 });
     const asked = socket.take("presence");
     socket.receive({ type: "members", id: asked.id, room: "r", members: [member("ada"), member("bob")], count: 2 });

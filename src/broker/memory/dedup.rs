@@ -51,6 +51,10 @@ impl Dedup {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
     fn forget_oldest(&mut self) {
         if let Some((_, user, nonce)) = self.order.pop_front() {
             self.places.remove(&(user, nonce));

@@ -150,6 +150,9 @@ impl Room {
         } else {
             u64::try_from(self.settings.history_ttl.as_millis()).unwrap_or(u64::MAX)
         };
-        self.subscribers.is_empty() && self.log.is_empty() && self.used.saturating_add(keep) <= now
+        self.subscribers.is_empty()
+            && self.log.is_empty()
+            && self.dedup.is_empty()
+            && self.used.saturating_add(keep) <= now
     }
 }
