@@ -8,7 +8,7 @@ SHELL := bash
 BROWSER_TESTS := tests/browser
 BROWSER_MODULES := $(BROWSER_TESTS)/node_modules/.package-lock.json
 
-.PHONY: build run lint doc test test-rust test-autobahn test-browser tools clean
+.PHONY: build run lint doc test test-rust test-autobahn test-browser bench tools clean
 
 build: ## Build the server
 	cargo build --release
@@ -43,6 +43,10 @@ test-browser: build $(BROWSER_MODULES) ## The browser module and the pages, in C
 $(BROWSER_MODULES): $(BROWSER_TESTS)/package.json $(BROWSER_TESTS)/package-lock.json
 	cd $(BROWSER_TESTS) && npm ci --no-audit --no-fund
 	touch $@
+
+bench: build ## Measure beside a bare write loop, five minutes; docs/benchmarks.md has what ARGS may be
+	cargo build --release -p rookery-bench
+	target/release/rookery-bench $(ARGS)
 
 tools: ## Install what the tests need and this machine lacks
 	tests/install-tools

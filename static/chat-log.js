@@ -148,8 +148,9 @@ export class LogView {
   renderStart() {
     const conversation = this.#conversation;
     this.#start.replaceChildren();
-    if (!conversation) return;
-    if (conversation.loadingEarlier) {
+    if (!conversation) {
+      this.#start.append(element("strong", "", "Nothing is open"), "Join a room from the list of conversations, or name a new one there.");
+    } else if (conversation.loadingEarlier) {
       this.#start.textContent = "Fetching what came before…";
     } else if (conversation.isRoom && (conversation.hasEarlier || conversation.room?.state !== "joined")) {
       this.#start.textContent = conversation.entries.length > 0 ? "…" : "Opening the room…";

@@ -172,8 +172,8 @@ export class ChatSession {
     });
     room.on("message", (message, { replayed }) => this.#logged(conversation, message, replayed));
     room.on("presence", ({ joined, updated }) => {
-      this.#learnNames([...joined, ...updated]);
-      if (shown() && joined.length > 0) screen.drawLog(); // a name may have become known
+      const learned = this.#learnNames([...joined, ...updated]);
+      if (shown() && conversation.entries.some(({ user }) => learned.has(user))) screen.drawLog();
       screen.drawPresence();
     });
     room.on("state", () => shown() && screen.drawHead());
@@ -344,10 +344,18 @@ export class ChatSession {
     if (this.#identity.name && this.user) this.#learnNames([{ user: this.user, name: this.#identity.name }]);
   }
 
+  /** Remembers what members are called; the users whose name is news. */
   #learnNames(members) {
-    for (const { user, name } of members) if (name) this.#names.set(user, name);
+    const learned = new Set();
+    for (const { user, name } of members) {
+      if (!name || this.#names.get(user) === name) continue;
+      this.#names.set(user, name);
+      learned.add(user);
+    }
+    if (learned.size === 0) return learned;
     while (this.#names.size > MAX_NAMES) this.#names.delete(this.#names.keys().next().value);
     remember("names", [...this.#names]);
+    return learned;
   }
 }
 

@@ -398,6 +398,9 @@ describe("ways in and ways about", { concurrency: 2 }, () => {
     await ada.keyboard.press("Enter");
     await ada.getByRole("heading", { name: "#den", level: 1 }).waitFor();
     assert.equal(await ada.locator(".place").count(), 1);
+    await ada.getByRole("button", { name: "Leave #den" }).click();
+    await ada.getByText("Nothing is open").waitFor();
+    assert.equal(await ada.getByLabel("Message", { exact: true }).isVisible(), false);
   });
 
   pageTest("at 390 px: nothing overflows, and the side columns are drawers", async ({ open, guest }) => {

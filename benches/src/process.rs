@@ -1,0 +1,139 @@
+//! A process that is measured: what it takes of CPU and memory.
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    process::{Child, ChildStderr, Command, Stdio},
+    thread,
+};
+
+use anyhow::{Context, bail};
+
+use crate::cores::Cores;
+
+/// A server that was started and ends with this value.
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Process {
+    /// Starts the program on the servers' cores and waits until it says on
+    /// standard error where it listens.
+    pub(crate) fn start(command: &mut Command, cores: &Cores) -> anyhow::Result<Self> {
+        cores.enter_servers()?;
+        let started =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        cores.enter_generator()?;
+        let mut child = started.with_context(|| format!("starting {command:?}"))?;
+        let stderr = child.stderr.take().context("standard error")?;
+        // Ends the process also where it did not say where it listens.
+        let mut process = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        process.address = listening(stderr)?;
+        Ok(process)
+    }
+
+    /// What all of its threads took of CPU so far.
+    pub(crate) fn cpu(&self) -> anyhow::Result<CpuClock> {
+        CpuClock::read(&self.child.id().to_string())
+    }
+
+    /// Its resident memory in KiB.
+    pub(crate) fn resident(&self) -> anyhow::Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let figure = line.and_then(|line| line.split_whitespace().next()).context("VmRSS")?;
+        Ok(figure.parse()?)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads standard error up to the line that tells the address; what follows is
+/// passed on.
+fn listening(stderr: ChildStderr) -> anyhow::Result<SocketAddr> {
+    let mut lines = BufReader::new(stderr).lines();
+    let mut said = String::new();
+    while let Some(line) = lines.next().transpose()? {
+        if let Some((_, address)) = line.split_once("listening on http://") {
+            let address = address.trim().parse().context("the address it listens on")?;
+            thread::spawn(move || {
+                for line in lines.map_while(Result::ok) {
+                    eprintln!("  server: {line}");
+                }
+            });
+            return Ok(address);
+        }
+        said.push_str(&line);
+        said.push('\n');
+    }
+    bail!("the server ended before it listened:\n{said}")
+}
+
+/// The CPU time of a process, as the kernel counts it.
+#[derive(Debug, Clone)]
+pub(crate) struct CpuClock {
+    /// Of each thread, in nanoseconds.
+    threads: HashMap<String, u64>,
+    /// Of the whole process, in the kernel's coarse ticks.
+    user: u64,
+    system: u64,
+}
+
+/// CPU time that was taken, in nanoseconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cpu {
+    pub(crate) user: f64,
+    pub(crate) system: f64,
+}
+
+impl Cpu {
+    pub(crate) fn total(self) -> f64 {
+        self.user + self.system
+    }
+}
+
+impl CpuClock {
+    /// Of this process itself.
+    pub(crate) fn own() -> anyhow::Result<Self> {
+        Self::read("self")
+    }
+
+    fn read(process: &str) -> anyhow::Result<Self> {
+        let mut threads = HashMap::new();
+        for entry in fs::read_dir(format!("/proc/{process}/task"))? {
+            let entry = entry?;
+            // A thread may end while this is read.
+            let Ok(text) = fs::read_to_string(entry.path().join("schedstat")) else { continue };
+            let run = text.split_whitespace().next().context("schedstat")?.parse()?;
+            threads.insert(entry.file_name().to_string_lossy().into_owned(), run);
+        }
+        let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+        // The name of the program is in parentheses and may hold anything.
+        let (_, rest) = stat.rsplit_once(')').context("stat")?;
+        let mut fields = rest.split_whitespace().skip(11);
+        let mut ticks = || fields.next().context("stat")?.parse().context("stat");
+        Ok(Self { threads, user: ticks()?, system: ticks()? })
+    }
+
+    /// What was taken since `earlier`. The total is exact; how it divides into
+    /// user and system time is sampled by the kernel.
+    pub(crate) fn since(&self, earlier: &Self) -> Cpu {
+        let before = |thread| earlier.threads.get(thread).copied().unwrap_or(0);
+        let nanos: u64 =
+            self.threads.iter().map(|(name, run)| run.saturating_sub(before(name))).sum();
+        let user = self.user.saturating_sub(earlier.user) as f64;
+        let system = self.system.saturating_sub(earlier.system) as f64;
+        let share = if user + system > 0.0 { user / (user + system) } else { 0.0 };
+        let total = nanos as f64;
+        Cpu { user: total * share, system: total * (1.0 - share) }
+    }
+}

@@ -1,0 +1,111 @@
+//! What is measured: servers, and the bare loop in two kinds.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, ensure};
+
+use crate::{arguments::Arguments, chat::Dialect, cores::Cores, process::Process, token};
+
+/// What is measured.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// Its name in the tables.
+    pub(crate) name: String,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Floor { batched: bool },
+    Server(PathBuf),
+}
+
+impl Target {
+    /// The bare loop, and the servers that the arguments name.
+    pub(crate) fn all(arguments: &Arguments) -> anyhow::Result<Vec<Self>> {
+        let mut all = Vec::new();
+        if !arguments.no_floor {
+            all.push(Self::floor());
+        }
+        for path in &arguments.servers {
+            all.push(Self::server(path, arguments.servers.len() > 1)?);
+        }
+        Ok(all)
+    }
+
+    fn floor() -> Self {
+        Self { name: "floor".to_owned(), kind: Kind::Floor { batched: false } }
+    }
+
+    /// The bare loop with one write for all frames that arrived together.
+    pub(crate) fn batched_floor() -> Self {
+        Self { name: "floor, batched".to_owned(), kind: Kind::Floor { batched: true } }
+    }
+
+    fn server(path: &Path, several: bool) -> anyhow::Result<Self> {
+        ensure!(path.exists(), "there is no {}; `cargo build --release` makes it", path.display());
+        let path = path.canonicalize()?;
+        let name = if several { path.display().to_string() } else { "rookery".to_owned() };
+        Ok(Self { name, kind: Kind::Server(path) })
+    }
+
+    /// Whether this is what the others are compared with.
+    pub(crate) fn is_floor(&self) -> bool {
+        matches!(self.kind, Kind::Floor { batched: false })
+    }
+
+    /// How to speak to it.
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self.kind {
+            Kind::Floor { .. } => Dialect::Floor,
+            Kind::Server(_) => Dialect::Server,
+        }
+    }
+
+    /// Starts it afresh.
+    pub(crate) fn start(&self, arguments: &Arguments, cores: &Cores) -> anyhow::Result<Process> {
+        let mut command = match &self.kind {
+            Kind::Floor { batched } => {
+                let mut command = Command::new(env::current_exe()?);
+                command.arg("floor");
+                if *batched {
+                    command.arg("--batched");
+                }
+                command
+            }
+            Kind::Server(path) => Self::server_command(path, arguments)?,
+        };
+        Process::start(&mut command, cores)
+    }
+
+    /// With limits that a benchmark does not reach, and otherwise as it comes.
+    fn server_command(path: &Path, arguments: &Arguments) -> anyhow::Result<Command> {
+        let mut command = Command::new(path);
+        command.args(["--config", "/dev/null"]);
+        for (name, _) in env::vars_os() {
+            if name.to_string_lossy().starts_with("ROOKERY__") || name == "RUST_LOG" {
+                command.env_remove(name);
+            }
+        }
+        const MANY: &str = "1000000";
+        command
+            .env("ROOKERY__SERVER__LISTEN", "127.0.0.1:0")
+            .env("ROOKERY__SERVER__WORKERS", arguments.workers.to_string())
+            .env("ROOKERY__SERVER__ECHO", "true")
+            .env("ROOKERY__AUTH__SECRET", token::SECRET)
+            .env("ROOKERY__LIMITS__MESSAGES_PER_SECOND", MANY)
+            .env("ROOKERY__LIMITS__CONNECTIONS_PER_USER", MANY)
+            .env("ROOKERY__LIMITS__CONNECTIONS_PER_IP", MANY)
+            .env("ROOKERY__LIMITS__CONNECTS_PER_SECOND", MANY)
+            .env("ROOKERY__LOG__LEVEL", "warn");
+        for setting in &arguments.settings {
+            let (key, value) = setting.split_once('=').context("--set KEY=VALUE")?;
+            command.env(key, value);
+        }
+        Ok(command)
+    }
+}
