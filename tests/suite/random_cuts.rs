@@ -73,6 +73,7 @@ impl Sender {
                 );
                 let text = |field: &str| message[field].as_str().expect("text").to_owned();
                 self.log.push((text("user"), text("content")));
+                assert!(self.log.len() as u64 <= TOTAL, "something was appended twice");
                 if let Some(position) = &mut self.position {
                     position["seq"] = message["seq"].clone();
                 }
