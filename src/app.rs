@@ -8,7 +8,7 @@ use std::{
 
 use actix::prelude::*;
 use actix_http::HttpService;
-use actix_server::{Server, ServerHandle};
+use actix_server::Server;
 use actix_service::map_config;
 use actix_web::{App, dev::AppConfig, rt, rt::net::TcpStream};
 use anyhow::Context as _;
@@ -65,7 +65,8 @@ impl Application {
         let addresses =
             listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
 
-        let broker = Arc::new(MemoryBroker::new(&settings.rooms, &settings.inbox));
+        let broker =
+            Arc::new(MemoryBroker::new(&settings.broker, &settings.rooms, &settings.inbox));
         let registry = Arc::new(Registry::new(&settings.limits, settings.server.max_connections));
         let services = Arc::new(Services {
             node: settings.server.node.clone().unwrap_or_else(random_name).into(),
@@ -115,6 +116,9 @@ impl Application {
         if guests {
             warn!("auth.guest is on, and others reach this address: anyone may take a name");
         }
+        if !settings.api.keys.is_empty() {
+            warn!("api.keys has keys, but this version has no backend API");
+        }
         for address in &addresses {
             // Not through the logger: whatever its level, this line is to be seen.
             eprintln!("listening on http://{address}");
@@ -125,12 +129,12 @@ impl Application {
         handle.asked(1).await;
         tokio::select! {
             () = shutdown::drain(&services.registry, settings.server.drain_timeout) => {
-                stop(&stopper, true).await;
+                stopper.stop(true).await;
                 info!("drained");
             }
             () = handle.asked(2) => {
                 warn!("asked twice: stopping at once");
-                stop(&stopper, false).await;
+                stopper.stop(false).await;
             }
         }
         sweeper.abort();
@@ -138,10 +142,6 @@ impl Application {
         server.await.context("the server's task ended by a panic")??;
         Ok(())
     }
-}
-
-async fn stop(server: &ServerHandle, graceful: bool) {
-    server.stop(graceful).await;
 }
 
 /// The server's workers: HTTP for ordinary requests, and the way from a request

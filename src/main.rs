@@ -87,6 +87,7 @@ fn signed(token: &Token, settings: &Auth) -> anyhow::Result<String> {
             issuer: token.iss.as_deref(),
             grants: token.grants.as_ref(),
             meta: token.meta.as_deref(),
+            guest: false,
         },
         now,
     )?;

@@ -16,6 +16,7 @@ const BACKLOG: i32 = 4096;
 /// How much unsent data the kernel holds for one connection before it says that
 /// it takes no more. What waits beyond that waits in the lanes, where newer
 /// values replace older ones and where its size is known and bounded.
+#[cfg(target_os = "linux")]
 const UNSENT: u32 = 32 * 1024;
 
 /// Listens at the address; port 0 picks a free one.
@@ -39,10 +40,14 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// connection, also where the network vanished without a word.
 pub fn tune(stream: &TcpStream, patience: Duration) {
     let socket = SockRef::from(stream);
-    let set = socket
-        .set_tcp_nodelay(true)
+    let set = socket.set_tcp_nodelay(true);
+    // Elsewhere the heartbeat alone ends a connection whose peer vanished.
+    #[cfg(target_os = "linux")]
+    let set = set
         .and_then(|()| socket.set_tcp_user_timeout(Some(patience)))
         .and_then(|()| socket.set_tcp_notsent_lowat(UNSENT));
+    #[cfg(not(target_os = "linux"))]
+    let _ = patience;
     if let Err(error) = set {
         // The peer may be gone already; the session would find out as well.
         debug!("socket options could not be set: {error}");

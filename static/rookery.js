@@ -672,15 +672,20 @@ class Room extends Emitter {
     return { joined: list, updated: [], left: [], count: this.#count, snapshot: true };
   }
 
-  #applyPresence({ joined = [], updated = [], left = [], count }) {
-    if (joined.length + updated.length + left.length === 0) {
+  #applyPresence({ joined, updated = [], left = [], count, reset = false }) {
+    if (joined === undefined) {
       // Too many members to be listed: a list we kept would rot.
-      if (count !== this.#members.size) this.#members.clear();
-      this.#countOnly = count !== this.#members.size;
-    } else if (this.#countOnly) {
-      // There is a list again. Given whole it is taken as it is, else asked for: a diff says nothing without its start.
+      joined = [];
+      this.#members.clear();
+      this.#countOnly = true;
+    } else if (reset) {
+      // Few enough again: this is the whole list.
+      this.#members.clear();
       this.#countOnly = false;
-      if (joined.length !== count) this.presence().catch((error) => this[emit]("error", error));
+    } else if (this.#countOnly) {
+      // A diff says nothing without the list it starts from.
+      this.#countOnly = false;
+      this.presence().catch((error) => this[emit]("error", error));
     }
     for (const member of [...joined, ...updated]) this.#members.set(member.user, member);
     for (const user of left) {

@@ -28,6 +28,8 @@ pub(super) struct Claims {
     pub(super) jti: Option<String>,
     #[serde(default, deserialize_with = "present")]
     pub(super) grants: Option<Grants>,
+    #[serde(default, deserialize_with = "present")]
+    pub(super) guest: Option<bool>,
     /// Decides nothing: null is as good as absent.
     pub(super) name: Option<String>,
     /// As `name`.
@@ -56,7 +58,7 @@ pub(super) fn unfit(claim: &str) -> AuthError {
 const TIME: &str = "a number of seconds since 1970, not beyond the year 9999";
 
 /// What each claim must be.
-const EXPECTED: [(&str, &str); 10] = [
+const EXPECTED: [(&str, &str); 11] = [
     ("sub", "1 to 128 characters, none of them a control character"),
     ("exp", TIME),
     ("nbf", TIME),
@@ -68,6 +70,7 @@ const EXPECTED: [(&str, &str); 10] = [
         "grants",
         "an object from room pattern to a list out of join, publish, set, presence, history",
     ),
+    ("guest", "true or false"),
     ("name", "text"),
     ("meta", "at most 1 KiB of JSON"),
 ];

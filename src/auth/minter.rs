@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::choose_provider;
 use crate::{
     config::{self, ConfigError, Secret},
-    model::{Code, Grants, Problem, Timestamp, UserId},
+    model::{Code, Grants, Problem, Profile, Timestamp, UserId},
 };
 
 /// How many characters a guest's name may have.
@@ -41,12 +41,23 @@ pub struct NewToken<'a> {
     pub grants: Option<&'a Grants>,
     /// What is shown in presence.
     pub meta: Option<&'a RawValue>,
+    /// Whether it is for somebody without an account, who may renew it.
+    pub guest: bool,
 }
 
 impl<'a> NewToken<'a> {
     /// A token for `sub` that holds for `ttl`, and says nothing else.
     pub fn new(sub: &'a UserId, ttl: Duration) -> Self {
-        Self { sub, ttl, name: None, audience: None, issuer: None, grants: None, meta: None }
+        Self {
+            sub,
+            ttl,
+            name: None,
+            audience: None,
+            issuer: None,
+            grants: None,
+            meta: None,
+            guest: false,
+        }
     }
 }
 
@@ -115,6 +126,7 @@ impl Minter {
             name: token.name,
             grants: token.grants,
             meta: token.meta,
+            guest: token.guest,
         };
         Ok(encode(&Header::new(self.algorithm), &claims, &self.key)?)
     }
@@ -136,8 +148,21 @@ impl Minter {
                 ),
             ));
         }
-        let user = guest_id(name)?;
-        let token = NewToken { name: Some(name), ..NewToken::new(&user, self.guest_ttl) };
+        self.guest_token(guest_id(name)?, name, now)
+    }
+
+    /// A later token for the guest whom an earlier one stands for.
+    ///
+    /// # Errors
+    /// `internal` where it could not be signed.
+    pub fn renew_guest(&self, profile: &Profile, now: Timestamp) -> Result<GuestToken, Problem> {
+        let name = profile.name.as_deref().unwrap_or(profile.user.as_str());
+        self.guest_token(profile.user.clone(), name, now)
+    }
+
+    fn guest_token(&self, user: UserId, name: &str, now: Timestamp) -> Result<GuestToken, Problem> {
+        let plain = NewToken::new(&user, self.guest_ttl);
+        let token = NewToken { name: Some(name), guest: true, ..plain };
         let token = self.mint(&token, now).map_err(internal)?;
         Ok(GuestToken { token, user, expires_at: expiry(now, self.guest_ttl) })
     }
@@ -158,6 +183,8 @@ struct Claims<'a> {
     grants: Option<&'a Grants>,
     #[serde(skip_serializing_if = "Option::is_none")]
     meta: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    guest: bool,
 }
 
 /// A time as tokens have it: seconds, with a fraction, so that a token holds

@@ -33,6 +33,8 @@ pub struct Identity {
     pub expires_at: Option<Timestamp>,
     /// When the token was made.
     pub issued_at: Option<Timestamp>,
+    /// Whether the token is one of the guest login's.
+    pub guest: bool,
     /// The token's own name, its `jti`.
     pub token_id: Option<String>,
 }

@@ -155,6 +155,7 @@ impl Verifier {
             grants: claims.grants.map_or_else(|| Arc::clone(&self.default_grants), Arc::new),
             expires_at: claims.exp.map(|exp| exp.0),
             issued_at: claims.iat.map(|iat| iat.0),
+            guest: claims.guest.unwrap_or(false),
             token_id: claims.jti,
         })
     }

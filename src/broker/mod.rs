@@ -38,16 +38,19 @@ use crate::model::{
 /// A future of a broker's answer.
 pub type Answer<'a, T, E = Unavailable> = BoxFuture<'a, Result<T, E>>;
 
-/// The broker cannot be reached, or did not answer in time. Whether the write
-/// was done is not known; sending it again with its nonce is safe.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the broker cannot be reached")]
-pub struct Unavailable;
+/// The broker cannot do it now. Whether a write was done is not known; sending
+/// it again with its nonce is safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// It holds as much as it may.
+    #[error("the broker holds as much as it may; older messages make room when their time is over")]
+    Full,
+}
 
 /// Why a publication was not appended.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PublishError {
-    /// The broker cannot be reached.
+    /// The broker cannot do it now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
     /// The key's version is not the one the writer named.

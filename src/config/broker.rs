@@ -11,6 +11,10 @@ pub struct Broker {
     /// Where the broker is; empty for the one built in.
     #[serde(deserialize_with = "read::text")]
     pub url: String,
+    /// About how many bytes the broker built in may hold; past that it takes no
+    /// more writes and no more rooms until older ones are over their time.
+    #[serde(deserialize_with = "read::memory")]
+    pub memory: usize,
 }
 
 impl Broker {
@@ -25,6 +29,6 @@ impl Broker {
 
 impl fmt::Debug for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Broker").field("url", &self.shown()).finish()
+        f.debug_struct("Broker").field("url", &self.shown()).field("memory", &self.memory).finish()
     }
 }

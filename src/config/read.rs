@@ -74,6 +74,11 @@ where
     size(from, KIB, GIB)
 }
 
+/// The size of what a whole process holds.
+pub(super) fn memory<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    size(from, MIB, 1024 * GIB)
+}
+
 /// The size of one message.
 pub(super) fn message_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
     size(from, 128, 64 * MIB)

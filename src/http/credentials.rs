@@ -1,5 +1,7 @@
 use actix_web::{HttpRequest, http::header};
 
+use log::debug;
+
 use super::failure::Failure;
 use crate::{auth::Identity, model::wall_clock, session::Services};
 
@@ -20,16 +22,15 @@ pub(super) fn identity(request: &HttpRequest, services: &Services) -> Result<Ide
         ));
     };
     let verified = services.verifier.verify(&token, wall_clock());
-    verified.map_err(|error| Failure::unauthorized(error.to_string()))
+    verified.map_err(|error| {
+        debug!("a token was refused: {}", error.cause());
+        Failure::unauthorized(error.to_string())
+    })
 }
 
 fn token(request: &HttpRequest) -> Option<String> {
-    let headers = request.headers();
-    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if let Some((scheme, token)) = authorization.and_then(|value| value.split_once(' '))
-        && scheme.eq_ignore_ascii_case("bearer")
-    {
-        return Some(token.trim().to_owned());
+    if let Some(token) = bearer(request) {
+        return Some(token.to_owned());
     }
     if let Some(token) = offers(request).find_map(|offer| offer.strip_prefix(SUBPROTOCOL)) {
         return Some(token.to_owned());
@@ -39,6 +40,13 @@ fn token(request: &HttpRequest) -> Option<String> {
         return Some(token.into_owned());
     }
     request.cookie(COOKIE).map(|cookie| cookie.value().to_owned())
+}
+
+/// The token of the `Authorization` header.
+pub(super) fn bearer(request: &HttpRequest) -> Option<&str> {
+    let authorization = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// The subprotocols a client offers, which may stand in several header lines.

@@ -102,6 +102,11 @@ impl ResponseError for Failure {
         if self.status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
+        if self.status == StatusCode::UPGRADE_REQUIRED {
+            // RFC 9110, section 15.5.22, and RFC 6455, section 4.4.
+            response.insert_header((header::UPGRADE, "websocket"));
+            response.insert_header((header::SEC_WEBSOCKET_VERSION, "13"));
+        }
         let error = Error { code: self.problem.code, message: &self.problem.message };
         response.json(Body { error })
     }

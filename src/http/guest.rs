@@ -1,4 +1,4 @@
-use std::{net::IpAddr, net::Ipv4Addr, time::Instant};
+use std::time::Instant;
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -7,16 +7,23 @@ use actix_web::{
     web,
 };
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
-use super::{credentials::COOKIE, failure::Failure, origin};
+use super::{
+    credentials::{self, COOKIE},
+    failure::Failure,
+    origin, peer,
+};
 use crate::{
-    config::Guest,
     model::{Code, Timestamp, UserId, wall_clock},
     session::Services,
 };
 
 /// A body larger than this is not looked at.
 const BODY_BYTES: usize = 4096;
+
+/// How long it may take to arrive.
+const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 #[derive(Deserialize)]
 struct Request {
@@ -30,36 +37,33 @@ struct Answer {
     expires_at: Timestamp,
 }
 
-/// `POST /auth/guest`: a token for anyone who takes a name, where that is on.
+/// `POST /auth/guest`: a token for anyone who takes a name, where that is on. A
+/// guest whose token still holds gets another one for the same user.
 pub(super) async fn enter(
     request: HttpRequest,
     body: web::Payload,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Failure> {
     let settings = &services.settings;
-    let on = match settings.auth.guest {
-        Guest::On => true,
-        Guest::Off => false,
-        Guest::Auto => settings.server.is_loopback_only(),
-    };
-    let minter = services.verifier.minter().filter(|_| on).ok_or_else(|| {
+    let minter = services.verifier.minter().filter(|_| settings.guests_allowed());
+    let minter = minter.ok_or_else(|| {
         Failure::not_found(
             "guest login is off: `auth.guest` is `off`, or `auto` on an address that others \
              reach, or no secret signs tokens",
         )
     })?;
-    let address = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-    services.registry.attempt(address, Instant::now())?;
+    services.registry.attempt(peer::address(&request), Instant::now())?;
     origin::check(&request, &services)?;
-
-    let body = body.to_bytes_limited(BODY_BYTES).await.map_err(|_| {
-        let message = format!("the body is over {BODY_BYTES} bytes");
-        Failure::new(StatusCode::PAYLOAD_TOO_LARGE, Code::TooLarge, message)
-    })?;
-    let body = body.map_err(|_| Failure::bad_request("the body did not arrive whole"))?;
-    let Request { name } = serde_json::from_slice(&body)
-        .map_err(|error| Failure::bad_request(format!("expected {{\"name\": \"…\"}}: {error}")))?;
-    let guest = minter.guest(&name, wall_clock()).map_err(|problem| {
+    let Request { name } = read(body).await?;
+    let now = wall_clock();
+    let known = credentials::bearer(&request)
+        .and_then(|token| services.verifier.verify(token, now).ok())
+        .filter(|identity| identity.guest);
+    let guest = match known {
+        Some(identity) => minter.renew_guest(&identity.profile, now),
+        None => minter.guest(&name, now),
+    };
+    let guest = guest.map_err(|problem| {
         let status = match problem.code {
             Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,
@@ -75,4 +79,18 @@ pub(super) async fn enter(
         .finish();
     let (token, user, expires_at) = (guest.token, guest.user, guest.expires_at);
     Ok(HttpResponse::Ok().cookie(cookie).json(Answer { token, user, expires_at }))
+}
+
+async fn read(body: web::Payload) -> Result<Request, Failure> {
+    let whole = timeout(BODY_TIMEOUT, body.to_bytes_limited(BODY_BYTES)).await.map_err(|_| {
+        let message = format!("the body did not arrive within {BODY_TIMEOUT:?}");
+        Failure::new(StatusCode::REQUEST_TIMEOUT, Code::BadMessage, message)
+    })?;
+    let whole = whole.map_err(|_| {
+        let message = format!("the body is over {BODY_BYTES} bytes");
+        Failure::new(StatusCode::PAYLOAD_TOO_LARGE, Code::TooLarge, message)
+    })?;
+    let whole = whole.map_err(|_| Failure::bad_request("the body did not arrive whole"))?;
+    serde_json::from_slice(&whole)
+        .map_err(|error| Failure::bad_request(format!("expected {{\"name\": \"…\"}}: {error}")))
 }

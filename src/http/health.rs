@@ -20,7 +20,7 @@ struct Health<'a> {
 
 #[derive(Serialize)]
 struct Descriptors {
-    open: Option<usize>,
+    open: Option<u64>,
     allowed: Option<u64>,
 }
 
@@ -53,7 +53,7 @@ fn health(services: &Services) -> Health<'_> {
     Health {
         node: &services.node,
         version: env!("CARGO_PKG_VERSION"),
-        ready: broker.ok && !draining && !registry.is_full(),
+        ready: broker.ok && services.presence.connected() && !draining && !registry.is_full(),
         draining,
         connections: registry.connections(),
         max_connections: services.settings.server.max_connections,
@@ -63,10 +63,17 @@ fn health(services: &Services) -> Health<'_> {
 }
 
 /// How many files and sockets the process has open; unknown where the system
-/// does not list them.
-fn open_descriptors() -> Option<usize> {
+/// does not say.
+fn open_descriptors() -> Option<u64> {
+    const LISTING: &str = "/proc/self/fd";
+    // Linux 6.2 and later give their number as the listing's size; to count
+    // them one by one costs the more, the more there are.
+    let size = fs::metadata(LISTING).ok()?.len();
+    if size > 0 {
+        return Some(size);
+    }
     // The listing itself is one of them.
-    fs::read_dir("/proc/self/fd").ok().map(|listing| listing.count().saturating_sub(1))
+    fs::read_dir(LISTING).ok().map(|listing| (listing.count() as u64).saturating_sub(1))
 }
 
 /// How many it may have open; the start raises that to what it can be.

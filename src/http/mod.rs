@@ -6,6 +6,7 @@ mod guest;
 mod health;
 mod origin;
 mod pages;
+mod peer;
 mod socket;
 pub mod upgrade;
 

@@ -1,4 +1,4 @@
-use std::{net::IpAddr, net::Ipv4Addr, time::Instant};
+use std::time::Instant;
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -11,7 +11,7 @@ use super::{
     Upgradable,
     credentials::{self, offers},
     failure::Failure,
-    origin,
+    origin, peer,
 };
 use crate::{
     model::{Code, Epoch, NameError, Problem, RoomName, Seq},
@@ -25,11 +25,12 @@ pub(super) async fn member(
     request: HttpRequest,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Failure> {
-    let address = address(&request);
+    let address = peer::address(&request);
     services.registry.attempt(address, Instant::now())?;
     origin::check(&request, &services)?;
     let identity = credentials::identity(&request, &services)?;
-    let Wishes { requests, session } = Wishes::read(request.query_string());
+    let rooms = services.settings.limits.rooms_per_session;
+    let Wishes { requests, session } = Wishes::read(request.query_string(), rooms);
     let (protocol, subprotocol) = Protocol::negotiate(offers(&request));
     let mut response = handshake(&request)?;
     if let Some(subprotocol) = subprotocol {
@@ -46,7 +47,7 @@ pub(super) async fn echo(
     request: HttpRequest,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Failure> {
-    let address = address(&request);
+    let address = peer::address(&request);
     services.registry.attempt(address, Instant::now())?;
     origin::check(&request, &services)?;
     let response = handshake(&request)?.finish();
@@ -75,11 +76,6 @@ fn handshake(request: &HttpRequest) -> Result<actix_web::HttpResponseBuilder, Fa
     ws::handshake(request).map_err(|error| refused(&error))
 }
 
-/// The address that limits count.
-fn address(request: &HttpRequest) -> IpAddr {
-    request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip())
-}
-
 /// What a client asks for in the query while connecting.
 struct Wishes {
     requests: Vec<Incoming>,
@@ -87,7 +83,8 @@ struct Wishes {
 }
 
 impl Wishes {
-    fn read(query: &str) -> Self {
+    /// Of rooms over the limit one is kept, for the session to refuse.
+    fn read(query: &str, limit: usize) -> Self {
         let mut rooms: Vec<String> = Vec::new();
         let mut places: Vec<(String, Since)> = Vec::new();
         let mut session = None;
@@ -105,6 +102,7 @@ impl Wishes {
                 rooms.push(room.clone());
             }
         }
+        rooms.truncate(limit.saturating_add(1));
         let since = |room: &String| places.iter().find(|(it, _)| it == room).map(|(_, it)| *it);
         let requests = rooms.iter().map(|room| join(room, since(room))).collect();
         Self { requests, session }
@@ -141,7 +139,7 @@ mod tests {
         let epoch = Epoch::random();
         let id = "theirs";
         let query = format!("room=a&room=d%3Aeu&last_event_id=d%3Aeu@{epoch}:7&session={id}&x=1");
-        let Wishes { requests, session } = Wishes::read(&query);
+        let Wishes { requests, session } = Wishes::read(&query, 10);
         assert_eq!(session.as_deref(), Some(id));
         let Ok(Command::Join { room, since, .. }) = &requests[1].command else { panic!() };
         assert_eq!(room.as_str(), "d:eu");
@@ -151,9 +149,15 @@ mod tests {
     }
 
     #[test]
+    fn rooms_over_the_limit_are_told_once() {
+        let query: String = (0..1000).map(|n| format!("room=r{n}&")).collect();
+        assert_eq!(Wishes::read(&query, 3).requests.len(), 4);
+    }
+
+    #[test]
     fn a_place_alone_names_its_room_and_a_bad_room_is_told() {
         let requests =
-            Wishes::read("last_event_id=lobby@old:3&room=@bob&last_event_id=nonsense").requests;
+            Wishes::read("last_event_id=lobby@old:3&room=@bob&last_event_id=nonsense", 10).requests;
         let Err(problem) = &requests[0].command else { panic!() };
         assert_eq!(problem.code, Code::Forbidden);
         let Ok(Command::Join { since, .. }) = &requests[1].command else { panic!() };

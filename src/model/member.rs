@@ -103,9 +103,23 @@ pub struct Member {
     pub meta: Option<Arc<RawValue>>,
 }
 
+/// How a [`PresenceDiff`] names users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Naming {
+    /// What changed since the one before.
+    #[default]
+    Changes,
+    /// All who are there: what was known before is void.
+    All,
+    /// Nobody: the room is too large, and what was known before is void.
+    CountAlone,
+}
+
 /// What changed among the members of a room.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default)]
 pub struct PresenceDiff {
+    /// How the lists are to be read.
+    pub naming: Naming,
     /// Users that were not there before.
     pub joined: Vec<Member>,
     /// Users whose status, meta, name or number of sessions changed.

@@ -16,7 +16,7 @@ pub use changes::{Change, PresenceChanges};
 pub use farewell::Farewell;
 pub use grants::{Action, Grants};
 pub use ids::{LinkId, WorkerId};
-pub use member::{Availability, META_BYTES, Member, PresenceDiff, Profile, Status};
+pub use member::{Availability, META_BYTES, Member, Naming, PresenceDiff, Profile, Status};
 pub use names::{NameError, RoomName, SessionId, UserId};
 pub use pattern::{Pattern, PatternError};
 pub use position::{Epoch, Position, Seq};

@@ -374,8 +374,8 @@ mod tests {
         let bounds = Bounds { latest_bytes: 10_000, ..BOUNDS };
         let presence = LatestKey::Presence(room());
         for (user, count) in [("ada", 1), ("bob", 2)] {
-            let mut changes = PresenceChanges::counting(count);
-            changes.add(UserId::parse(user).unwrap(), Change::Left);
+            let user = UserId::parse(user).unwrap();
+            let changes = PresenceChanges::of(user, Change::Left, count);
             let value = LatestValue::Presence(Rc::new(changes));
             lanes.push_latest(&presence, &value, &bounds).unwrap();
         }

@@ -346,20 +346,17 @@ impl Roster {
     fn tell(&mut self, room: &RoomName, user: UserId, change: Change) {
         let Some(place) = self.places.get(room) else { return };
         let count = place.occupants.len();
-        let mut changes = PresenceChanges::counting(count);
-        if count > place.presence_limit {
+        let changes = if count > place.presence_limit || place.presence_limit == 0 {
             if matches!(change, Change::Updated(_)) {
                 return;
             }
+            PresenceChanges::count_alone(count)
         } else if count == place.presence_limit && matches!(change, Change::Left) {
-            // Small enough again: whoever saw numbers alone needs all the names.
-            changes.add(user, change);
-            for member in self.members(room).0 {
-                changes.add(member.user.clone(), Change::Joined(member));
-            }
+            // Small enough again: whoever knows the number alone needs all names.
+            PresenceChanges::all(self.members(room).0)
         } else {
-            changes.add(user, change);
-        }
+            PresenceChanges::of(user, change, count)
+        };
         self.effects.push(Effect::Room(room.clone(), changes));
     }
 }

@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 
 use super::{
     batch::{Latest, LatestBatch, Live, LiveBatch},
-    seat::Seat,
+    seat::{Seat, Sees},
 };
 use crate::{
     model::{LinkId, Position, PresenceChanges, Publication, RoomName, Seq, Transient},
@@ -21,6 +21,9 @@ use crate::{
 /// At most so many messages are kept for a session whose join is under way;
 /// past that its join reads the log again.
 const MISSED: usize = 1024;
+
+/// At most so many messages are joined for one write; more leave in several.
+const BATCH: usize = 256;
 
 /// What to do after something was handed to a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +52,7 @@ pub struct Room {
     generation: u64,
     live: Vec<Live>,
     latest: IndexMap<LatestKey, Latest, ahash::RandomState>,
-    presence: PresenceChanges,
-    presence_waits: bool,
+    presence: Option<PresenceChanges>,
     /// When latest values may leave again.
     latest_at: Option<Instant>,
     /// While the log is read to fill a gap, what comes is let go: the log has it.
@@ -77,8 +79,7 @@ impl Room {
             generation: 0,
             live: Vec::new(),
             latest: IndexMap::default(),
-            presence: PresenceChanges::default(),
-            presence_waits: false,
+            presence: None,
             latest_at: None,
             repairing: false,
             ahead: None,
@@ -124,7 +125,7 @@ impl Room {
         self.generation += 1;
         seat.generation = self.generation;
         self.flush_live();
-        if self.presence.names_users() {
+        if self.presence.as_ref().is_some_and(PresenceChanges::names_users) {
             self.flush_presence();
         }
         self.index.insert(seat.link(), self.seats.len());
@@ -143,10 +144,10 @@ impl Room {
         true
     }
 
-    /// Changes whether a member sees who is there.
-    pub fn regrant(&mut self, link: LinkId, sees_presence: bool) {
+    /// Changes what a member's grants let it see.
+    pub fn regrant(&mut self, link: LinkId, sees: Sees) {
         if let Some(seat) = self.index.get(&link).and_then(|at| self.seats.get_mut(*at)) {
-            seat.sees_presence = sees_presence;
+            seat.sees = sees;
         }
     }
 
@@ -189,6 +190,10 @@ impl Room {
         let seats = &self.seats;
         let has_writer = |hash| seats.iter().any(|seat| seat.user_hash == hash);
         self.live.push(Live::published(publication, has_writer));
+        // Under a steady flood the turn, and with it its flush, does not end.
+        if self.live.len() >= BATCH {
+            self.flush_live();
+        }
         Accepted::Live
     }
 
@@ -212,8 +217,10 @@ impl Room {
 
     /// Somebody came, went or changed.
     pub fn presence(&mut self, changes: &PresenceChanges) {
-        self.presence.merge(changes);
-        self.presence_waits = true;
+        match &mut self.presence {
+            Some(earlier) => earlier.merge(changes),
+            None => self.presence = Some(changes.clone()),
+        }
     }
 
     /// The log is about to be read to fill a gap; whether it was not yet.
@@ -269,7 +276,7 @@ impl Room {
 
     /// When the waiting latest values may leave; none if none wait.
     pub fn latest_due(&self) -> Option<Option<Instant>> {
-        (self.presence_waits || !self.latest.is_empty()).then_some(self.latest_at)
+        (self.presence.is_some() || !self.latest.is_empty()).then_some(self.latest_at)
     }
 
     /// Sends the waiting latest values; the next ones wait for `coalesce`.
@@ -281,19 +288,16 @@ impl Room {
                 batch.send(seat);
             }
         }
-        if self.presence_waits {
-            self.flush_presence();
-        }
+        self.flush_presence();
     }
 
     fn flush_presence(&mut self) {
-        self.presence_waits = false;
-        let changes = std::mem::take(&mut self.presence);
+        let Some(changes) = self.presence.take() else { return };
         let event = Event::Presence { room: &self.name, diff: &changes.to_diff() };
         let frame = encode(Protocol::Json, &event);
         let key = LatestKey::Presence(self.name.clone());
         let value = LatestValue::Presence(Rc::new(changes));
-        for seat in self.seats.iter().filter(|seat| seat.sees_presence) {
+        for seat in self.seats.iter().filter(|seat| seat.sees.presence) {
             seat.outbound.send_latest(&frame, [(&key, &value)]);
         }
     }

@@ -7,10 +7,11 @@ use tokio::sync::oneshot;
 use super::{
     join::{Entrant, Waiting},
     requests::{Attach, Detach, Join, Leave, ListMembers, Renew},
+    seat::Sees,
     supervisor::{Attached, Question, RETRY_AFTER, RoomSupervisor},
 };
 use crate::{
-    model::{Action, Code, Problem, RoomName},
+    model::{Code, Problem, RoomName},
     presence,
     wire::{Event, encode},
 };
@@ -20,6 +21,7 @@ impl Handler<Attach> for RoomSupervisor {
 
     fn handle(&mut self, attach: Attach, ctx: &mut Self::Context) -> Self::Result {
         let Attach { link, session, profile, welcome } = attach;
+        self.end_turn_later(ctx);
         let (done, answer) = oneshot::channel();
         let outbound = self.links.borrow().get(&link).cloned();
         if let Some(outbound) = outbound {
@@ -38,9 +40,10 @@ impl Handler<Join> for RoomSupervisor {
     type Result = ResponseFuture<Result<(), Problem>>;
 
     fn handle(&mut self, join: Join, ctx: &mut Self::Context) -> Self::Result {
-        let Join { link, id, room, start, sees_presence } = join;
+        let Join { link, id, room, start, sees } = join;
+        self.end_turn_later(ctx);
         let (done, answer) = oneshot::channel();
-        let entrant = Entrant { link, id, room: room.clone(), start, sees_presence, done };
+        let entrant = Entrant { link, id, room: room.clone(), start, sees, done };
         self.enter(room, Waiting::Join(entrant), ctx);
         settled(answer)
     }
@@ -48,7 +51,9 @@ impl Handler<Join> for RoomSupervisor {
 
 /// The answer to a request, once it is there. Where the request was let go of,
 /// its session is gone and nobody reads this.
-fn settled(answer: oneshot::Receiver<Result<(), Problem>>) -> ResponseFuture<Result<(), Problem>> {
+pub(super) fn settled(
+    answer: oneshot::Receiver<Result<(), Problem>>,
+) -> ResponseFuture<Result<(), Problem>> {
     Box::pin(async move {
         answer.await.unwrap_or_else(|_| {
             Err(Problem::new(Code::Unavailable, "the connection is over").retry_after(RETRY_AFTER))
@@ -96,12 +101,15 @@ impl Handler<Detach> for RoomSupervisor {
 }
 
 impl Handler<ListMembers> for RoomSupervisor {
-    type Result = ();
+    type Result = ResponseFuture<Result<(), Problem>>;
 
-    fn handle(&mut self, ListMembers { link, id, room }: ListMembers, _: &mut Self::Context) {
+    fn handle(&mut self, message: ListMembers, _: &mut Self::Context) -> Self::Result {
+        let ListMembers { link, id, room } = message;
+        let (done, answer) = oneshot::channel();
         let worker = self.worker;
-        let ticket = self.ticket(Question::Members(link, id, room.clone()));
+        let ticket = self.ticket(Question::Members(link, id, room.clone(), done));
         self.presence.do_send(presence::WhoIs { ticket, worker, room });
+        settled(answer)
     }
 }
 
@@ -113,7 +121,7 @@ impl Handler<Renew> for RoomSupervisor {
         attached.profile = profile.clone();
         for name in &attached.rooms {
             if let Some(room) = self.rooms.get_mut(name) {
-                room.regrant(link, grants.allows(Action::Presence, name));
+                room.regrant(link, Sees::granted(&grants, name));
             }
         }
         let worker = self.worker;

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::{
     fanout::{Room, continued},
     requests::Welcome,
-    seat::{Seat, user_hash},
+    seat::{Seat, Sees, user_hash},
     supervisor::{Question, RETRY_AFTER, RoomSupervisor},
 };
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Told when a request is done.
-type Done = oneshot::Sender<Result<(), Problem>>;
+pub(super) type Done = oneshot::Sender<Result<(), Problem>>;
 
 /// A session on its way into a room.
 pub(super) struct Entrant {
@@ -35,7 +35,7 @@ pub(super) struct Entrant {
     pub(super) id: Option<RequestId>,
     pub(super) room: RoomName,
     pub(super) start: Start,
-    pub(super) sees_presence: bool,
+    pub(super) sees: Sees,
     pub(super) done: Done,
 }
 
@@ -96,7 +96,7 @@ impl RoomSupervisor {
                 }
                 Err(unavailable) => {
                     for waiting in waiting {
-                        act.fail(&name, waiting, unavailable.clone());
+                        act.fail(&name, waiting, unavailable);
                     }
                 }
             }
@@ -162,7 +162,7 @@ impl RoomSupervisor {
         let Some((cursor, after)) = missed.and_then(|it| continued(snapshot.position, it)) else {
             return self.enter(name, Waiting::Join(entrant), ctx);
         };
-        let Entrant { id, sees_presence, done, .. } = entrant;
+        let Entrant { id, sees, done, .. } = entrant;
         let (outbound, session) = (attached.outbound.clone(), attached.session.clone());
         let user = attached.profile.user.clone();
 
@@ -175,7 +175,7 @@ impl RoomSupervisor {
             recovered: snapshot.recovered,
             messages: &snapshot.messages,
             viewer: &user,
-            members: if sees_presence { members } else { &[] },
+            members: if sees.presence { members } else { &[] },
             count,
             state: &snapshot.state,
         };
@@ -186,15 +186,7 @@ impl RoomSupervisor {
         }
         outbound.flush();
         let user_hash = user_hash(&user);
-        room.seat(Seat {
-            outbound,
-            user,
-            user_hash,
-            session,
-            cursor,
-            generation: 0,
-            sees_presence,
-        });
+        room.seat(Seat { outbound, user, user_hash, session, cursor, generation: 0, sees });
         let _ = done.send(Ok(()));
     }
 
@@ -241,7 +233,7 @@ impl RoomSupervisor {
             session,
             cursor,
             generation: 0,
-            sees_presence: false,
+            sees: Sees { presence: false, history: false },
         });
         let _ = done.send(Ok(()));
     }

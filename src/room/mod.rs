@@ -17,5 +17,5 @@ mod watch;
 
 pub use fanout::Room;
 pub use requests::{Attach, Detach, Join, Leave, ListMembers, Renew, Unwatch, Watch, Welcome};
-pub use seat::Seat;
+pub use seat::{Seat, Sees};
 pub use supervisor::{Links, RoomSupervisor};

@@ -1,6 +1,8 @@
 //! A hole in a room's `seq` is filled from its log; where the log does not reach
 //! back, the members are told so.
 
+use std::sync::Arc;
+
 use actix::prelude::*;
 use log::warn;
 
@@ -10,7 +12,7 @@ use super::{
 };
 use crate::{
     broker::{Snapshot, Start},
-    model::{Member, RoomName},
+    model::{Member, Publication, RoomName},
     presence,
     wire::{Event, encode},
 };
@@ -77,16 +79,18 @@ impl RoomSupervisor {
         // next `welcome`.
         if !name.is_inbox() {
             for seat in room.seats() {
-                let (members, count) =
-                    if seat.sees_presence { (members, count) } else { (&[][..], count) };
+                let told = |entry: &&Arc<Publication>| {
+                    seat.sees.history && !entry.author.left_out(&seat.session)
+                };
+                let messages: Vec<_> = snapshot.messages.iter().filter(told).cloned().collect();
                 let event = Event::Joined {
                     id: None,
                     room: name,
                     position: snapshot.position,
                     recovered: false,
-                    messages: &snapshot.messages,
+                    messages: &messages,
                     viewer: &seat.user,
-                    members,
+                    members: if seat.sees.presence { members } else { &[] },
                     count,
                     state: &snapshot.state,
                 };

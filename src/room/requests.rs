@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 
+use super::seat::Sees;
 use crate::{
     broker::Start,
     model::{Grants, LinkId, Problem, Profile, RoomName, SessionId, Timestamp, UserId},
@@ -61,8 +62,8 @@ pub struct Join {
     pub room: RoomName,
     /// Where the session's knowledge of the log ends.
     pub start: Start,
-    /// Whether the session may see who is there.
-    pub sees_presence: bool,
+    /// What the session's grants let it see.
+    pub sees: Sees,
 }
 
 /// Cease to be a member; `left` is sent in any case.
@@ -77,9 +78,9 @@ pub struct Leave {
     pub room: RoomName,
 }
 
-/// Say who is in a room.
+/// Say who is in a room; resolves when that is on its way.
 #[derive(Message)]
-#[rtype(result = "()")]
+#[rtype(result = "Result<(), Problem>")]
 pub struct ListMembers {
     /// The session's connection.
     pub link: LinkId,
@@ -102,7 +103,8 @@ pub struct Renew {
     pub grants: Arc<Grants>,
 }
 
-/// Tell of these users' state, now and when it changes.
+/// Tell of these users' state, now and when it changes; resolves when the first
+/// is on its way.
 #[derive(Message)]
 #[rtype(result = "Result<(), Problem>")]
 pub struct Watch {

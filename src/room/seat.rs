@@ -1,7 +1,7 @@
 use std::{rc::Rc, sync::LazyLock};
 
 use crate::{
-    model::{LinkId, Seq, SessionId, UserId},
+    model::{Action, Grants, LinkId, RoomName, Seq, SessionId, UserId},
     outbound::Outbound,
 };
 
@@ -21,8 +21,27 @@ pub struct Seat {
     /// Which arrival in the room this was. What is in no log and was said before
     /// it is not for this seat.
     pub generation: u64,
-    /// Whether the session's grants let it see who is there.
-    pub sees_presence: bool,
+    /// What the session's grants let it see.
+    pub sees: Sees,
+}
+
+/// What the grants of a member let it see of its room besides what is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sees {
+    /// Who is there.
+    pub presence: bool,
+    /// What was said before.
+    pub history: bool,
+}
+
+impl Sees {
+    /// What these grants let a member of the room see.
+    pub fn granted(grants: &Grants, room: &RoomName) -> Self {
+        Self {
+            presence: grants.allows(Action::Presence, room),
+            history: grants.allows(Action::History, room),
+        }
+    }
 }
 
 impl Seat {

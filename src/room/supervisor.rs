@@ -11,7 +11,7 @@ use log::{error, warn};
 
 use super::{
     fanout::{Accepted, Room},
-    join::{Entrant, Waiting},
+    join::{Done, Entrant, Waiting},
     watch::Watchers,
 };
 use crate::{
@@ -50,11 +50,11 @@ pub(super) enum Question {
     /// Who is there, for a session that joins.
     Join(Entrant, Snapshot),
     /// Who is there, for a session that asked.
-    Members(LinkId, Option<RequestId>, RoomName),
+    Members(LinkId, Option<RequestId>, RoomName, Done),
     /// Who is there, for all members of a room whose log was lost.
     Restart(RoomName, Snapshot),
     /// How the watched users are.
-    Watch(LinkId, Option<RequestId>),
+    Watch(LinkId, Option<RequestId>, Done),
 }
 
 /// The actor that holds the rooms of one worker.
@@ -273,13 +273,14 @@ impl Handler<News> for RoomSupervisor {
                 Some(Question::Join(entrant, snapshot)) => {
                     self.complete_join(entrant, snapshot, &members, count, ctx);
                 }
-                Some(Question::Members(link, id, room)) => {
+                Some(Question::Members(link, id, room, done)) => {
                     if let Some(outbound) = self.outbound(link) {
                         let (id, room) = (id.as_ref(), &room);
                         let event = Event::Members { id, room, members: &members, count };
                         outbound.queue_reply(encode(outbound.protocol(), &event));
                         outbound.flush();
                     }
+                    let _ = done.send(Ok(()));
                 }
                 Some(Question::Restart(room, snapshot)) => {
                     self.restarted(&room, &snapshot, &members, count, ctx);
@@ -293,12 +294,13 @@ impl Handler<News> for RoomSupervisor {
                 }
             }
             News::Watched { ticket, users } => {
-                if let Some(Question::Watch(link, id)) = self.questions.remove(&ticket)
+                if let Some(Question::Watch(link, id, done)) = self.questions.remove(&ticket)
                     && let Some(outbound) = self.outbound(link)
                 {
                     let event = Event::Online { id: id.as_ref(), users: &users };
                     outbound.queue_reply(encode(outbound.protocol(), &event));
                     outbound.flush();
+                    let _ = done.send(Ok(()));
                 }
             }
             News::Changed { room: name, changes } => {

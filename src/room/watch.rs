@@ -3,8 +3,10 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use ahash::{AHashMap, AHashSet};
 use indexmap::IndexMap;
+use tokio::sync::oneshot;
 
 use super::{
+    handlers::settled,
     requests::{Unwatch, Watch},
     supervisor::{Attached, Question, RoomSupervisor},
 };
@@ -101,25 +103,28 @@ impl Watchers {
 }
 
 impl Handler<Watch> for RoomSupervisor {
-    type Result = Result<(), Problem>;
+    type Result = ResponseFuture<Result<(), Problem>>;
 
-    fn handle(&mut self, Watch { link, id, users }: Watch, _: &mut Self::Context) -> Self::Result {
-        if !self.attached.contains_key(&link) {
-            return Ok(());
-        }
+    fn handle(&mut self, message: Watch, _: &mut Self::Context) -> Self::Result {
+        let Watch { link, id, mut users } = message;
+        users.sort_unstable();
+        users.dedup();
+        let (done, answer) = oneshot::channel();
         let limit = self.watched_users();
         let wanted = self.watchers.would_follow(link, &users);
         if wanted > limit {
             let message = format!("`users`: a session follows at most {limit} users, not {wanted}");
-            return Err(Problem::new(Code::TooLarge, message));
+            return Box::pin(async { Err(Problem::new(Code::TooLarge, message)) });
         }
-        for user in &users {
-            self.watchers.add(link, user);
+        if self.attached.contains_key(&link) {
+            for user in &users {
+                self.watchers.add(link, user);
+            }
+            let worker = self.worker;
+            let ticket = self.ticket(Question::Watch(link, id, done));
+            self.presence.do_send(presence::Watch { ticket, worker, users });
         }
-        let worker = self.worker;
-        let ticket = self.ticket(Question::Watch(link, id));
-        self.presence.do_send(presence::Watch { ticket, worker, users });
-        Ok(())
+        settled(answer)
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use actix::prelude::*;
 use ahash::AHashSet;
-use log::{debug, info};
+use log::info;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
@@ -67,6 +67,8 @@ pub struct Session {
     /// session writes keeps its order.
     busy: bool,
     ending: Option<Farewell>,
+    /// Whether the socket ended before a farewell was said.
+    lost: bool,
     began: Instant,
 }
 
@@ -113,6 +115,7 @@ impl Session {
             requests,
             busy: false,
             ending: None,
+            lost: false,
             began: now,
         }
     }
@@ -252,6 +255,8 @@ impl Session {
             }
             Beat::Wait(next) => next,
         };
+        let gives_up = self.outbound.blocked_since().map(|since| since + patience);
+        let next = gives_up.map_or(next, |at| next.min(at));
         ctx.run_later(next.saturating_duration_since(now), Self::beat);
     }
 
@@ -343,25 +348,29 @@ impl Drop for Session {
             let _ = SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
         }
         self.outbound.abandon();
-        let why = self.ending.unwrap_or(Farewell::Internal);
-        let lasted = self.began.elapsed();
-        match &self.member {
-            Some(Member { identity, .. }) => info!(
-                "session {} of {} ended: {} {}, after {:.1} s",
-                self.permit.session(),
-                identity.profile.user,
-                why.code(),
-                why.reason(),
-                lasted.as_secs_f64(),
-            ),
-            None => debug!("an echo ended after {:.1} s", lasted.as_secs_f64()),
-        }
+        let Some(Member { identity, .. }) = &self.member else { return };
+        let why = match self.ending {
+            Some(farewell) => format!("{} {}", farewell.code(), farewell.reason()),
+            None if self.lost => "connection lost".to_owned(),
+            None => "a panic".to_owned(),
+        };
+        info!(
+            "session {} of {} ended after {:.1} s: {}",
+            self.permit.session(),
+            identity.profile.user,
+            self.began.elapsed().as_secs_f64(),
+            why.trim_end(),
+        );
     }
 }
 
 impl StreamHandler<Arrival> for Session {
     fn handle(&mut self, arrival: Arrival, ctx: &mut Self::Context) {
         self.heard();
+        // A client that asks and does not read has to read first.
+        if self.outbound.congested() {
+            self.gate.set_congested(true);
+        }
         match arrival {
             Arrival::Frame(Frame::Text(text)) => match &self.member {
                 Some(_) => self.receive(&text, ctx),
@@ -382,7 +391,7 @@ impl StreamHandler<Arrival> for Session {
             Arrival::Ending(farewell) => self.end(farewell, false, ctx),
             Arrival::Drained => self.next(ctx),
             Arrival::Gone => {
-                self.ending.get_or_insert(Farewell::Normal);
+                self.lost = true;
                 ctx.stop();
             }
         }
@@ -396,9 +405,6 @@ impl StreamHandler<Arrival> for Session {
 impl Session {
     fn say_back(&self, opcode: frame::OpCode, payload: &[u8]) {
         self.outbound.queue_reply(frame::frame_bytes(opcode, payload));
-        if self.outbound.congested() {
-            self.gate.set_congested(true);
-        }
     }
 }
 

@@ -93,17 +93,15 @@ impl Session {
             }
             Command::Presence { room } => {
                 self.require_grant(&room, Action::Presence)?;
-                self.worker.rooms.do_send(room::ListMembers { link: self.link(), id, room });
+                let list = room::ListMembers { link: self.link(), id: id.clone(), room };
+                let listed = self.worker.rooms.send(list);
+                self.await_done(ctx, listed, move |act, listed, _| act.settle(&id, listed));
                 Ok(())
             }
             Command::Watch { users } => {
                 let watch = room::Watch { link: self.link(), id: id.clone(), users };
                 let watched = self.worker.rooms.send(watch);
-                self.await_done(ctx, watched, move |act, watched, _| {
-                    if let Err(problem) = watched.unwrap_or_else(|_| Err(internal())) {
-                        act.refuse(&id, &problem);
-                    }
-                });
+                self.await_done(ctx, watched, move |act, watched, _| act.settle(&id, watched));
                 Ok(())
             }
             Command::Unwatch { users } => {
@@ -147,9 +145,9 @@ impl Session {
             (None, Some(newest)) => Start::Newest(newest),
             (None, None) => Start::End,
         };
-        let sees_presence = grants.allows(Action::Presence, &room);
+        let sees = room::Sees::granted(grants, &room);
         let link = self.link();
-        let join = room::Join { link, id: id.clone(), room: room.clone(), start, sees_presence };
+        let join = room::Join { link, id: id.clone(), room: room.clone(), start, sees };
         let joined = self.worker.rooms.send(join);
         self.await_done(ctx, joined, move |act, joined, _| {
             match joined.unwrap_or_else(|_| Err(internal())) {
@@ -313,6 +311,13 @@ impl Session {
             finish(act, answer, ctx);
             act.done(ctx);
         }));
+    }
+
+    /// What the rooms were asked for is on its way, or is refused.
+    fn settle(&self, id: &Id, asked: Result<Result<(), Problem>, MailboxError>) {
+        if let Err(problem) = asked.unwrap_or_else(|_| Err(internal())) {
+            self.refuse(id, &problem);
+        }
     }
 
     fn acknowledge(&self, id: &Id, done: Result<(), Unavailable>, room: Option<&RoomName>) {

@@ -337,7 +337,7 @@ fn settings() -> Settings {
 
 fn embedded() -> Arc<dyn Broker> {
     let settings = settings();
-    let broker = Arc::new(MemoryBroker::new(&settings.rooms, &settings.inbox));
+    let broker = Arc::new(MemoryBroker::new(&settings.broker, &settings.rooms, &settings.inbox));
     let swept = Arc::downgrade(&broker);
     actix::spawn(async move {
         let mut tick = tokio::time::interval(Duration::from_millis(20));

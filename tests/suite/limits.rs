@@ -1,8 +1,10 @@
 //! Limits of one session and of one room.
 
+use std::time::Duration;
+
 use serde_json::json;
 
-use crate::harness::{Client, TestApp, eventually};
+use crate::harness::{Client, Process, TEXT, TestApp, eventually, frame};
 
 #[tokio::test]
 async fn messages_over_the_rate_are_rate_limited_with_a_time_to_retry() {
@@ -118,4 +120,35 @@ async fn members_of_a_room_are_limited() {
     carol.join("elsewhere").await;
     alice.ask(json!({"type": "leave", "room": "lobby"}), "left").await;
     carol.join("lobby").await;
+}
+
+#[tokio::test]
+async fn a_client_that_asks_and_does_not_read_costs_no_more_than_its_lane() {
+    // Each answer is some 40 KiB, so that a few fill the socket.
+    const REQUESTS: usize = 3_000;
+    const BOUND: u64 = 24 * 1024 * 1024;
+    let process = Process::spawn(&[("ROOKERY__LIMITS__MESSAGES_PER_SECOND", "1000000")]).await;
+    let meta = json!({"meta": "m".repeat(1000)});
+    let mut members = Vec::new();
+    for number in 0..40 {
+        let mut member = process.client_with(&format!("u{number}"), meta.clone()).await;
+        member.join("lobby").await;
+        members.push(member);
+    }
+    let mut greedy = process.connect("greedy").receive_buffer(4096).client().await;
+    greedy.ask(json!({"type": "presence", "room": "lobby"}), "members").await;
+    let before = process.resident_bytes();
+    let request = frame(true, TEXT, br#"{"type":"presence","room":"lobby"}"#);
+    for _ in 0..REQUESTS {
+        // Once the server stops reading, TCP makes this client wait.
+        let sent = greedy.wire.try_send(&request);
+        if tokio::time::timeout(Duration::from_millis(200), sent).await.is_err() {
+            break;
+        }
+    }
+    members[0].ask(json!({"type": "ping"}), "pong").await;
+    let grown = process.resident_bytes().saturating_sub(before);
+    assert!(grown < BOUND, "{REQUESTS} requests without reading took {grown} bytes");
+    // And it is answered all the same, once it reads.
+    greedy.expect("members").await;
 }

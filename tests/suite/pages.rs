@@ -125,6 +125,24 @@ async fn guests_of_one_name_are_different_users() {
 }
 
 #[tokio::test]
+async fn a_guest_whose_token_holds_gets_another_for_the_same_user() {
+    let app = TestApp::spawn("").await;
+    let first = app.post("/auth/guest", &json!({"name": "Ada"})).await.json();
+    let renew = async |token: &str| {
+        let head = [("authorization", format!("Bearer {token}"))];
+        app.post_with("/auth/guest", &head, &json!({"name": "Ada"})).await.json()
+    };
+    let second = renew(first["token"].as_str().unwrap()).await;
+    assert_eq!(second["user"], first["user"]);
+    // The new token refreshes the session of the old one.
+    let mut ada = app.upgrade().bearer(first["token"].as_str().unwrap()).client().await;
+    ada.ask(json!({"type": "refresh", "token": second["token"]}), "refreshed").await;
+    // A token that is no guest's is not renewed: its grants may be narrower.
+    let other = renew(&app.token("bob")).await;
+    assert_ne!(other["user"], "bob");
+}
+
+#[tokio::test]
 async fn a_guest_without_a_name_is_refused() {
     let app = TestApp::spawn("").await;
     for body in [json!({}), json!({"name": ""}), json!({"name": 7}), json!([])] {

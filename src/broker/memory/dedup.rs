@@ -51,6 +51,13 @@ impl Dedup {
         }
     }
 
+    /// About how many bytes of memory it takes.
+    pub(super) fn weight(&self) -> usize {
+        /// A nonce, its user and its place, in the map and in the queue.
+        const NONCE: usize = 200;
+        self.order.len() * NONCE
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.order.is_empty()
     }

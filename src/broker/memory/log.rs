@@ -79,6 +79,11 @@ impl Log {
         }
     }
 
+    /// About how many bytes of memory the log takes.
+    pub(super) fn weight(&self) -> usize {
+        self.bytes + self.entries.len() * ENTRY
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -128,6 +133,9 @@ impl Log {
         Page { epoch: self.epoch, messages, more }
     }
 }
+
+/// About what an entry takes besides its text.
+const ENTRY: usize = 256;
 
 /// The bytes of text an entry holds.
 fn weight(entry: &Publication) -> usize {

@@ -5,7 +5,10 @@ mod log;
 mod room;
 mod state;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use ahash::AHashMap;
 use futures_util::future::{FutureExt, ready};
@@ -13,11 +16,11 @@ use futures_util::future::{FutureExt, ready};
 use self::room::Room;
 use super::{
     Answer, Broker, Delivery, Health, Inbox, Page, PageRequest, PublishError, Receipt, Snapshot,
-    Start, Subscriber,
+    Start, Subscriber, Unavailable,
 };
 use crate::{
     config::{self, RoomSettings},
-    model::{Draft, Position, RoomName, Seq, Transient, UserId, WorkerId, wall_clock},
+    model::{Draft, Epoch, Position, RoomName, Seq, Transient, UserId, WorkerId, wall_clock},
 };
 
 /// Rooms are spread over so many locks, so that workers seldom wait for each other.
@@ -32,16 +35,21 @@ pub struct MemoryBroker {
     hasher: ahash::RandomState,
     rooms: config::Rooms,
     inbox: config::Inbox,
+    /// About how many bytes all rooms may take, and take.
+    memory: usize,
+    held: AtomicUsize,
 }
 
 impl MemoryBroker {
     /// A broker without rooms.
-    pub fn new(rooms: &config::Rooms, inbox: &config::Inbox) -> Self {
+    pub fn new(broker: &config::Broker, rooms: &config::Rooms, inbox: &config::Inbox) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: ahash::RandomState::new(),
             rooms: rooms.clone(),
             inbox: inbox.clone(),
+            memory: broker.memory,
+            held: AtomicUsize::new(0),
         }
     }
 
@@ -51,16 +59,16 @@ impl MemoryBroker {
         let now = wall_clock();
         for shard in &self.shards {
             let mut rooms = lock(shard);
-            rooms.retain(|_, room| !room.expired(now));
+            rooms.retain(|_, room| {
+                let before = room.weight();
+                let expired = room.expired(now);
+                self.account(before, if expired { 0 } else { room.weight() });
+                !expired
+            });
             if rooms.is_empty() {
                 rooms.shrink_to_fit();
             }
         }
-    }
-
-    /// How many rooms are held.
-    pub fn rooms(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 
     fn settings(&self, room: &RoomName) -> RoomSettings {
@@ -74,18 +82,40 @@ impl MemoryBroker {
 
     /// Does something with a room that is there already.
     fn look<T>(&self, room: &RoomName, act: impl FnOnce(&mut Room) -> T) -> Option<T> {
-        lock(self.shard(room)).get_mut(room).map(act)
+        lock(self.shard(room)).get_mut(room).map(|room| self.weighed(room, act))
     }
 
     /// Does something with a room, which is made if it is not there.
-    fn with<T>(&self, room: &RoomName, act: impl FnOnce(&mut Room) -> T) -> T {
+    fn with<T>(&self, room: &RoomName, act: impl FnOnce(&mut Room) -> T) -> Result<T, Unavailable> {
         let mut rooms = lock(self.shard(room));
-        match rooms.get_mut(room) {
-            Some(known) => act(known),
-            None => {
-                let made = Room::new(self.settings(room), wall_clock());
-                act(rooms.entry(room.clone()).or_insert(made))
-            }
+        if let Some(known) = rooms.get_mut(room) {
+            return Ok(self.weighed(known, act));
+        }
+        self.require_memory()?;
+        let mut made = Room::new(self.settings(room), wall_clock());
+        self.account(0, made.weight());
+        let done = self.weighed(&mut made, act);
+        rooms.insert(room.clone(), made);
+        Ok(done)
+    }
+
+    fn weighed<T>(&self, room: &mut Room, act: impl FnOnce(&mut Room) -> T) -> T {
+        let before = room.weight();
+        let done = act(room);
+        self.account(before, room.weight());
+        done
+    }
+
+    fn account(&self, before: usize, after: usize) {
+        // Wrapping makes a difference below zero come out right.
+        self.held.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
+    }
+
+    fn require_memory(&self) -> Result<(), Unavailable> {
+        if self.held.load(Ordering::Relaxed) < self.memory {
+            Ok(())
+        } else {
+            Err(Unavailable::Full)
         }
     }
 
@@ -104,8 +134,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Broker for MemoryBroker {
     fn subscribe(&self, room: &RoomName, subscriber: &Subscriber) -> Answer<'_, Position> {
-        let position = self.with(room, |room| room.subscribe(subscriber));
-        ready(Ok(position)).boxed()
+        ready(self.with(room, |room| room.subscribe(subscriber))).boxed()
     }
 
     fn unsubscribe(&self, room: &RoomName, worker: WorkerId) {
@@ -113,8 +142,10 @@ impl Broker for MemoryBroker {
     }
 
     fn publish(&self, room: &RoomName, draft: Draft) -> Answer<'_, Receipt, PublishError> {
-        let result = self.with(room, |held| held.publish(room, draft, wall_clock()));
-        ready(result).boxed()
+        let published = self
+            .require_memory()
+            .and_then(|()| self.with(room, |held| held.publish(room, draft, wall_clock())));
+        ready(published.unwrap_or_else(|full| Err(full.into()))).boxed()
     }
 
     fn relay(&self, room: &RoomName, transient: Transient) -> Answer<'_, ()> {
@@ -124,18 +155,19 @@ impl Broker for MemoryBroker {
     }
 
     fn snapshot(&self, room: &RoomName, start: Start) -> Answer<'_, Snapshot> {
-        let snapshot = self.with(room, |room| room.snapshot(start, wall_clock()));
-        ready(Ok(snapshot)).boxed()
+        ready(self.with(room, |room| room.snapshot(start, wall_clock()))).boxed()
     }
 
     fn page(&self, room: &RoomName, request: PageRequest) -> Answer<'_, Page> {
-        let page = self.with(room, |room| room.log.page(request));
+        // Reading makes no room: a log that nobody ever wrote has no life to name.
+        let page = self
+            .look(room, |room| room.page(request, wall_clock()))
+            .unwrap_or_else(|| Page { epoch: Epoch::random(), messages: Vec::new(), more: false });
         ready(Ok(page)).boxed()
     }
 
     fn inbox(&self, user: &UserId) -> Answer<'_, Inbox> {
-        let inbox = self.with(&RoomName::inbox(user), |room| room.inbox(wall_clock()));
-        ready(Ok(inbox)).boxed()
+        ready(self.with(&RoomName::inbox(user), |room| room.inbox(wall_clock()))).boxed()
     }
 
     fn seen(&self, user: &UserId, seq: Seq) -> Answer<'_, ()> {
@@ -144,6 +176,48 @@ impl Broker for MemoryBroker {
     }
 
     fn health(&self) -> Health {
-        Health { kind: "embedded", ok: true }
+        Health { kind: "embedded", ok: self.require_memory().is_ok() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::Settings,
+        model::{Author, Body, Payload},
+    };
+
+    fn chat(text: &str) -> Draft {
+        let author = Author { user: None, session: None, echo: true };
+        let body = Body::Message(Payload::Text(text.into()));
+        Draft { author, body, nonce: None, if_version: None }
+    }
+
+    #[actix::test]
+    async fn a_full_broker_takes_nothing_until_time_makes_room() {
+        let toml = "[broker]\nmemory = \"1 MiB\"\n[rooms]\nhistory_ttl = \"50ms\"";
+        let settings = Settings::from_toml(toml).unwrap();
+        let broker = MemoryBroker::new(&settings.broker, &settings.rooms, &settings.inbox);
+        let text = "x".repeat(60_000);
+        let mut taken = 0;
+        let full = loop {
+            let room = RoomName::parse(&format!("room-{taken}")).unwrap();
+            match broker.publish(&room, chat(&text)).await {
+                Ok(_) => taken += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(full, PublishError::Unavailable(Unavailable::Full)), "{full}");
+        assert!((16..=18).contains(&taken), "{taken}");
+        let new = RoomName::parse("new").unwrap();
+        assert!(broker.snapshot(&new, Start::End).await.is_err());
+        assert!(!broker.health().ok);
+        while broker.held.load(Ordering::Relaxed) > 0 {
+            broker.sweep();
+            // Only time makes a log old.
+            actix::clock::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        assert!(broker.publish(&new, chat(&text)).await.is_ok());
     }
 }

@@ -6,7 +6,9 @@ use super::{
     state::State,
 };
 use crate::{
-    broker::{Delivery, Inbox, PublishError, Receipt, Snapshot, Start, Subscriber},
+    broker::{
+        Delivery, Inbox, Page, PageRequest, PublishError, Receipt, Snapshot, Start, Subscriber,
+    },
     config::RoomSettings,
     model::{Body, Draft, Position, Publication, RoomName, Seq, Timestamp, WorkerId},
 };
@@ -18,8 +20,8 @@ const UNWRITTEN: Timestamp = 300_000;
 /// All that the embedded broker keeps of one room.
 pub(super) struct Room {
     settings: RoomSettings,
-    pub(super) log: Log,
-    pub(super) state: State,
+    log: Log,
+    state: State,
     dedup: Dedup,
     /// For an inbox: the last entry its user has seen.
     seen: Seq,
@@ -39,6 +41,13 @@ impl Room {
             subscribers: Vec::new(),
             used: now,
         }
+    }
+
+    /// About how many bytes of memory the room takes.
+    pub(super) fn weight(&self) -> usize {
+        /// A room without anything in it.
+        const ROOM: usize = 512;
+        ROOM + self.log.weight() + self.state.weight() + self.dedup.weight()
     }
 
     fn bounds(&self) -> Bounds {
@@ -125,6 +134,11 @@ impl Room {
         let (recovered, messages) = self.log.read(start);
         let state = self.state.entries();
         Snapshot { position: self.log.position(), recovered, messages, state }
+    }
+
+    pub(super) fn page(&mut self, request: PageRequest, now: Timestamp) -> Page {
+        self.log.trim(now, self.bounds());
+        self.log.page(request)
     }
 
     pub(super) fn inbox(&mut self, now: Timestamp) -> Inbox {

@@ -20,6 +20,13 @@ struct Held {
 }
 
 impl State {
+    /// About how many bytes of memory it takes.
+    pub(super) fn weight(&self) -> usize {
+        /// A key and its place in the map, besides the text.
+        const KEY: usize = 128;
+        self.bytes + self.entries.len() * KEY
+    }
+
     /// What a compare-and-set compares with.
     pub(super) fn current(&self, key: &str) -> Current {
         match self.entries.get(key) {

@@ -4,7 +4,9 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
 
 use super::{Event, Shown};
-use crate::model::{Availability, Body, Payload, Publication, Seq, StateEntry, UserId};
+use crate::model::{
+    Availability, Body, Naming, Payload, PresenceDiff, Publication, Seq, StateEntry, UserId,
+};
 
 impl Serialize for Event<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -71,13 +73,15 @@ impl Serialize for Event<'_> {
                 .with("user", user)?
                 .with("active", &active)?
                 .end(),
-            Self::Presence { room, diff } => message("presence")?
-                .with("room", room)?
-                .with("joined", &diff.joined)?
-                .with("updated", &diff.updated)?
-                .with("left", &diff.left)?
-                .with("count", &diff.count)?
-                .end(),
+            Self::Presence { room, diff } => {
+                let message = message("presence")?.with("room", room)?;
+                let message = match diff.naming {
+                    Naming::CountAlone => message,
+                    Naming::All => message.with("reset", &true)?.with_lists(diff)?,
+                    Naming::Changes => message.with_lists(diff)?,
+                };
+                message.with("count", &diff.count)?.end()
+            }
             Self::Members { id, room, members, count } => message("members")?
                 .with_some("id", id)?
                 .with("room", room)?
@@ -206,6 +210,10 @@ impl<M: SerializeMap> Message<M> {
             Payload::Text(text) => self.with("content", text),
             Payload::Event { event, data } => self.with("event", event)?.with("data", data),
         }
+    }
+
+    fn with_lists(self, diff: &PresenceDiff) -> Result<Self, M::Error> {
+        self.with("joined", &diff.joined)?.with("updated", &diff.updated)?.with("left", &diff.left)
     }
 
     fn end(self) -> Result<M::Ok, M::Error> {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    model::{Author, Body, Code, Current, Seq, Status},
+    model::{Author, Body, Code, Current, Naming, Seq, Status},
     wire::Protocol,
 };
 
@@ -279,6 +279,7 @@ fn what_passes_through_a_room() {
 fn who_is_where() {
     let room = room();
     let diff = PresenceDiff {
+        naming: Naming::Changes,
         joined: vec![member()],
         updated: vec![Member { meta: Some(raw("{\"c\":1}")), ..member() }],
         left: vec![user("bob")],

@@ -70,7 +70,12 @@ impl Endpoint {
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Response {
-        let headers = [("content-type", "application/json")];
+        self.post_with(path, &[], body).await
+    }
+
+    pub async fn post_with(&self, path: &str, head: &[(&str, String)], body: &Value) -> Response {
+        let mut headers = vec![("content-type", "application/json")];
+        headers.extend(head.iter().map(|(name, value)| (*name, value.as_str())));
         patiently("an HTTP answer", exchange(self.port, "POST", path, &headers, &body.to_string()))
             .await
             .expect("the server answers")
