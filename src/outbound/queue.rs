@@ -46,17 +46,22 @@ pub struct Outbound {
     inner: RefCell<Inner>,
 }
 
+/// In the order of the fields as they are: the fan-out touches one member after
+/// the other, and for each the first cache line is all it should need.
+#[repr(C)]
 struct Inner {
+    /// Whether nothing waits and nothing hinders: what comes is written at once.
+    clear: bool,
+    flow: Flow,
+    /// Set when the connection is to end; nothing is queued after it.
+    farewell: Option<Farewell>,
+    /// None once the connection is over.
+    transport: Option<Rc<dyn Transport>>,
     lanes: Lanes,
     /// What is being written: the rest of a chunk.
     head: Bytes,
-    /// None once the connection is over.
-    transport: Option<Rc<dyn Transport>>,
-    flow: Flow,
     /// Since when the transport has taken nothing, while blocked.
     blocked_since: Option<Instant>,
-    /// Set when the connection is to end; nothing is queued after it.
-    farewell: Option<Farewell>,
     /// The task that waits for the transport, woken when it has something to see.
     driver: Option<Waker>,
 }
@@ -74,6 +79,7 @@ impl Outbound {
             protocol,
             bounds,
             inner: RefCell::new(Inner {
+                clear: true,
                 lanes: Lanes::default(),
                 head: Bytes::new(),
                 transport: Some(transport),
@@ -100,6 +106,7 @@ impl Outbound {
     pub fn queue_notice(&self, frame: Bytes) {
         let mut inner = self.inner.borrow_mut();
         if inner.farewell.is_none() {
+            inner.clear = false;
             inner.lanes.push_notice(frame);
         }
     }
@@ -109,6 +116,7 @@ impl Outbound {
     pub fn queue_answer(&self, frame: Bytes) {
         let mut inner = self.inner.borrow_mut();
         if inner.farewell.is_none() {
+            inner.clear = false;
             inner.lanes.push_answer(frame);
         }
     }
@@ -118,6 +126,7 @@ impl Outbound {
     pub fn queue_reply(&self, frame: Bytes) {
         let mut inner = self.inner.borrow_mut();
         if inner.farewell.is_none() {
+            inner.clear = false;
             inner.lanes.push_reply(frame);
         }
     }
@@ -129,9 +138,10 @@ impl Outbound {
         if inner.farewell.is_some() {
             return;
         }
-        if inner.is_clear() {
-            inner.head = frames.clone();
-        } else if inner.lanes.push_live(frames.clone(), messages, &self.bounds).is_err() {
+        if inner.clear {
+            return inner.write_now(frames, self.protocol);
+        }
+        if inner.lanes.push_live(frames.clone(), messages, &self.bounds).is_err() {
             inner.give_up();
         }
         inner.write(self.protocol);
@@ -149,14 +159,13 @@ impl Outbound {
         if inner.farewell.is_some() {
             return;
         }
-        if inner.is_clear() {
-            inner.head = frames.clone();
-        } else {
-            for (key, value) in values {
-                if inner.lanes.push_latest(key, value, &self.bounds).is_err() {
-                    inner.give_up();
-                    break;
-                }
+        if inner.clear {
+            return inner.write_now(frames, self.protocol);
+        }
+        for (key, value) in values {
+            if inner.lanes.push_latest(key, value, &self.bounds).is_err() {
+                inner.give_up();
+                break;
             }
         }
         inner.write(self.protocol);
@@ -241,9 +250,18 @@ impl Outbound {
 }
 
 impl Inner {
-    /// Whether a frame can be written past the lanes without overtaking any.
-    fn is_clear(&self) -> bool {
-        self.flow == Flow::Idle && self.head.is_empty() && self.lanes.is_empty()
+    /// Writes frames while nothing waits; what the transport does not take waits.
+    fn write_now(&mut self, frames: &Bytes, protocol: Protocol) {
+        let Some(transport) = &self.transport else { return };
+        match transport.try_write(frames) {
+            Ok(taken) if taken == frames.len() => {}
+            taken => {
+                self.clear = false;
+                self.head = frames.slice(taken.unwrap_or(0).min(frames.len())..);
+                // Tells a full transport from a broken one.
+                self.write(protocol);
+            }
+        }
     }
 
     fn close(&mut self, farewell: Farewell, frame: Bytes, keep: bool) {
@@ -253,6 +271,7 @@ impl Inner {
         if !keep {
             self.lanes.clear();
         }
+        self.clear = false;
         // Behind all lanes, not in the control lane: it is the last frame.
         self.lanes.push_last(frame);
         self.farewell = Some(farewell);
@@ -271,6 +290,7 @@ impl Inner {
     }
 
     fn fail(&mut self) {
+        self.clear = false;
         self.flow = Flow::Broken;
         self.transport = None;
         self.lanes.clear();
@@ -283,7 +303,10 @@ impl Inner {
             if self.head.is_empty() {
                 match self.lanes.next_chunk(protocol) {
                     Some(chunk) => self.head = chunk,
-                    None => break,
+                    None => {
+                        self.clear = self.farewell.is_none() && self.transport.is_some();
+                        break;
+                    }
                 }
             }
             let Some(transport) = &self.transport else { break };

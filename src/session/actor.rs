@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 use super::{
     gate::Gate,
-    heartbeat::{Beat, Heartbeat},
+    heartbeat::{Beat, Heartbeat, on_grid},
     inbound::Arrival,
     rate::{RateLimit, Verdict},
     registry::{End, Permit},
@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     auth::Identity,
+    config,
     model::{Code, Farewell, LinkId, Problem, RoomName, Timestamp, wall_clock},
     outbound::{Flow, Outbound},
     room,
@@ -236,8 +237,8 @@ impl Session {
         if self.gate.is_shut() {
             self.heard();
         }
-        let heartbeat = &self.services().settings.heartbeat;
-        let patience = heartbeat.interval + heartbeat.timeout;
+        let config::Heartbeat { interval, timeout } = self.services().settings.heartbeat;
+        let patience = interval + timeout;
         let stalled = self.outbound.blocked_since().is_some_and(|since| now >= since + patience);
         let next = match self.heartbeat.beat(now) {
             _ if stalled => return self.end(Farewell::HeartbeatTimeout, false, ctx),
@@ -256,7 +257,7 @@ impl Session {
             Beat::Wait(next) => next,
         };
         let gives_up = self.outbound.blocked_since().map(|since| since + patience);
-        let next = gives_up.map_or(next, |at| next.min(at));
+        let next = on_grid(gives_up.map_or(next, |at| next.min(at)), interval);
         ctx.run_later(next.saturating_duration_since(now), Self::beat);
     }
 

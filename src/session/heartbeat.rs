@@ -1,4 +1,7 @@
-use std::time::{Duration, Instant};
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 
 /// What a heartbeat has to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,6 +12,17 @@ pub(super) enum Beat {
     Wait(Instant),
     /// Nothing was heard for too long.
     Silent,
+}
+
+/// The next point of a grid that all sessions share. Sessions that wake a little
+/// later than they would, but together, cost the thread one wake-up and not one
+/// each; the grid is so fine that their Pings are spread all the same.
+pub(super) fn on_grid(at: Instant, interval: Duration) -> Instant {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let step = (interval / 50).min(Duration::from_millis(200)).as_micros().max(1);
+    let since = at.saturating_duration_since(*START).as_micros();
+    let wait = since.next_multiple_of(step) - since;
+    at + Duration::from_micros(u64::try_from(wait).unwrap_or(0))
 }
 
 /// When to send a Ping to a client, and when to give it up.
@@ -85,6 +99,19 @@ mod tests {
         assert_eq!(heart.beat(first + TIMEOUT), Beat::Ping(first + TIMEOUT * 2));
         assert_eq!(heart.beat(first + TIMEOUT * 2), Beat::Ping(first + INTERVAL));
         assert_eq!(heart.beat(first + INTERVAL), Beat::Silent);
+    }
+
+    #[test]
+    fn the_grid_is_later_and_near() {
+        let now = Instant::now();
+        let points: Vec<Instant> =
+            (0..1000).map(|ms| on_grid(now + Duration::from_millis(ms), INTERVAL * 10)).collect();
+        for (ms, point) in (0..).zip(&points) {
+            let at = now + Duration::from_millis(ms);
+            assert!(*point >= at && *point <= at + Duration::from_millis(201));
+        }
+        let distinct: std::collections::BTreeSet<_> = points.iter().collect();
+        assert!(distinct.len() <= 6, "{}", distinct.len());
     }
 
     proptest! {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::harness::{Client, TEXT, TestApp, frame};
 
-/// So many malformed messages in a row that the default rate would tell.
+/// So many messages in a row that the default rate would tell.
 const PATIENT: &str = "limits.messages_per_second = 1000";
 
 async fn assert_alive(client: &mut Client) {
@@ -61,7 +61,7 @@ async fn any_other_id_is_bad_message_without_an_id_and_has_no_effect() {
 
 #[tokio::test]
 async fn exactly_one_reply_carries_the_id() {
-    let app = TestApp::spawn("").await;
+    let app = TestApp::spawn(PATIENT).await;
     let mut alice = app.client("alice").await;
     for message in [
         json!({"type": "join", "room": "lobby"}),

@@ -139,10 +139,11 @@ async fn a_stalled_reader_that_keeps_sending_is_ended_by_its_lane() {
          outbound.reliable_bytes = 100000",
     )
     .await;
-    let writer = app.member("writer", "lobby").await;
+    let mut writer = app.member("writer", "lobby").await;
     let connect = app.connect("alice").receive_buffer(4096).query("room", "lobby");
     let mut stalled = connect.client().await;
-    stalled.expect("joined").await;
+    // Else her coming and her leaving may merge into nothing.
+    writer.until(|m| came(m, "alice")).await;
     let sending = async {
         // Alive by its frames until TCP itself ends.
         while stalled.wire.try_send(&frame(true, PONG, b"")).await.is_ok() {
@@ -151,6 +152,24 @@ async fn a_stalled_reader_that_keeps_sending_is_ended_by_its_lane() {
     };
     let (_, _writer) = tokio::join!(sending, flood_until_alice_left(writer));
     app.until_connections(1).await;
+}
+
+#[tokio::test]
+async fn a_client_that_asked_for_much_and_reads_nothing_is_gone_by_its_deadline() {
+    let app = TestApp::spawn(&beating("outbound.reliable_bytes = 20000")).await;
+    let mut alice = app.connect("alice").receive_buffer(4096).client().await;
+    alice.join("lobby").await;
+    for _ in 0..50 {
+        alice.chat("lobby", &"x".repeat(1000)).await;
+    }
+    // 20 MB of answers: the server stops to read her, which is no sign of life.
+    for _ in 0..400 {
+        alice.send(&json!({"type": "history", "room": "lobby"})).await;
+    }
+    let last_sign = now_ms();
+    app.until_connections(0).await;
+    let silence = now_ms() - last_sign;
+    assert!(silence <= DEADLINE, "gone after {silence} ms only");
 }
 
 #[tokio::test]

@@ -157,8 +157,11 @@ async fn status_and_meta_reach_every_joined_room() {
     let app = TestApp::spawn("").await;
     let mut alice = app.client("alice").await;
     let (mut bob, mut carol) = (app.member("bob", "lobby").await, app.member("carol", "den").await);
-    alice.join("lobby").await;
-    alice.join("den").await;
+    for (client, room) in [(&mut bob, "lobby"), (&mut carol, "den")] {
+        alice.join(room).await;
+        // Else her coming and her status may merge into one diff.
+        client.until(|m| came(m, "alice")).await;
+    }
     for (status, meta) in [("away", json!({"since": "lunch"})), ("busy", json!(["x"]))] {
         let message = json!({"type": "status", "status": status, "meta": meta});
         alice.ask(message, "ack").await;

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 
-use super::{CLOSE, PING, PONG, TEXT, Wire};
+use super::{CLOSE, PATIENCE, PING, PONG, TEXT, Wire};
 
 /// How a connection ended. Without a `code` TCP ended and no Close came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,12 +124,19 @@ impl Client {
         if let Some(at) = self.backlog.iter().position(&mut wanted) {
             return self.backlog.remove(at).expect("the position was just found");
         }
-        loop {
-            match self.read().await {
-                Ok(message) if wanted(&message) => return message,
-                Ok(message) => self.backlog.push_back(message),
-                Err(close) => panic!("{close:?} came while waiting, after {:?}", self.backlog),
+        let found = async {
+            loop {
+                match self.read().await {
+                    Ok(message) if wanted(&message) => return message,
+                    Ok(message) => self.backlog.push_back(message),
+                    Err(close) => panic!("{close:?} came while waiting, after {:?}", self.backlog),
+                }
             }
+        };
+        // Pings go on coming, so that no single read would notice.
+        match tokio::time::timeout(PATIENCE, found).await {
+            Ok(message) => message,
+            Err(_) => panic!("waited {PATIENCE:?} in vain, came {:?}", self.backlog),
         }
     }
 
