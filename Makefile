@@ -17,8 +17,8 @@ run: ## Serve on http://127.0.0.1:8080
 	cargo run --release
 
 lint: ## Formatting, and clippy with warnings denied
-	cargo fmt --check
-	cargo clippy --release --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets -- -D warnings
 
 doc: ## The crate's documentation, with warnings denied
 	RUSTDOCFLAGS=-Dwarnings cargo doc --release --no-deps

@@ -19,7 +19,7 @@ use rookery::{
         UserId,
     },
     outbound::{Bounds, LatestKey, LatestValue, Outbound, Transport},
-    room::{Room, Seat},
+    room::{Room, Seat, Sees},
     wire::{Decoder, Event, Protocol, command, encode},
 };
 
@@ -157,6 +157,7 @@ fn fan_out(criterion: &mut Criterion) {
     let epoch = Epoch::random();
     let mut lobby = Room::new(room());
     lobby.begin(Position { epoch, seq: 0 });
+    let sees = Sees { presence: true, history: true };
     for number in 0..MEMBERS {
         let user = user(number);
         lobby.seat(Seat {
@@ -166,7 +167,7 @@ fn fan_out(criterion: &mut Criterion) {
             user,
             cursor: 0,
             generation: 0,
-            sees_presence: true,
+            sees,
         });
     }
     // Made beforehand: what the broker does is not looked at here.

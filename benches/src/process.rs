@@ -81,8 +81,9 @@ fn listening(stderr: ChildStderr) -> anyhow::Result<SocketAddr> {
 /// The CPU time of a process, as the kernel counts it.
 #[derive(Debug, Clone)]
 pub(crate) struct CpuClock {
-    /// Of each thread, in nanoseconds.
-    threads: HashMap<String, u64>,
+    /// Of each thread, in nanoseconds: how long it ran, and how long it could
+    /// have run but its core was taken.
+    threads: HashMap<String, (u64, u64)>,
     /// Of the whole process, in the kernel's coarse ticks.
     user: u64,
     system: u64,
@@ -93,6 +94,8 @@ pub(crate) struct CpuClock {
 pub(crate) struct Cpu {
     pub(crate) user: f64,
     pub(crate) system: f64,
+    /// Not taken, but waited for.
+    pub(crate) waited: f64,
 }
 
 impl Cpu {
@@ -113,8 +116,10 @@ impl CpuClock {
             let entry = entry?;
             // A thread may end while this is read.
             let Ok(text) = fs::read_to_string(entry.path().join("schedstat")) else { continue };
-            let run = text.split_whitespace().next().context("schedstat")?.parse()?;
-            threads.insert(entry.file_name().to_string_lossy().into_owned(), run);
+            let mut fields = text.split_whitespace();
+            let mut nanos = || fields.next().context("schedstat")?.parse().context("schedstat");
+            let times = (nanos()?, nanos()?);
+            threads.insert(entry.file_name().to_string_lossy().into_owned(), times);
         }
         let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
         // The name of the program is in parentheses and may hold anything.
@@ -127,13 +132,15 @@ impl CpuClock {
     /// What was taken since `earlier`. The total is exact; how it divides into
     /// user and system time is sampled by the kernel.
     pub(crate) fn since(&self, earlier: &Self) -> Cpu {
-        let before = |thread| earlier.threads.get(thread).copied().unwrap_or(0);
-        let nanos: u64 =
-            self.threads.iter().map(|(name, run)| run.saturating_sub(before(name))).sum();
+        let (mut total, mut waited) = (0.0, 0.0);
+        for (thread, (ran, could)) in &self.threads {
+            let (ran_before, could_before) = earlier.threads.get(thread).copied().unwrap_or((0, 0));
+            total += ran.saturating_sub(ran_before) as f64;
+            waited += could.saturating_sub(could_before) as f64;
+        }
         let user = self.user.saturating_sub(earlier.user) as f64;
         let system = self.system.saturating_sub(earlier.system) as f64;
         let share = if user + system > 0.0 { user / (user + system) } else { 0.0 };
-        let total = nanos as f64;
-        Cpu { user: total * share, system: total * (1.0 - share) }
+        Cpu { user: total * share, system: total * (1.0 - share), waited }
     }
 }

@@ -10,7 +10,7 @@ mod outbox;
 mod roster;
 mod supervisor;
 
-pub use roster::Roster;
+pub use roster::{Effect, RoomFull, Roster};
 pub use supervisor::{
     Connect, Disconnect, News, PresenceSupervisor, Register, SetStatus, Ticket, Track, Untrack,
     Unwatch, Watch, WhoIs,

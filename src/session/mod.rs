@@ -3,7 +3,7 @@
 //! [`Session`] is a plain actix actor beside the socket, not a
 //! `WebsocketContext`: that one is polled only while its socket takes bytes, so
 //! that a client which stops reading freezes the very heartbeat that should
-//! reap it. Here the actor's [`Inbound`](inbound) stream reads frames and waits
+//! reap it. Here the actor's `Inbound` stream reads frames and waits
 //! for the socket to take more, the [outbound queue](crate::outbound) holds what
 //! the client has not taken yet, and timers and mailbox go on whatever the
 //! socket does.

@@ -111,18 +111,22 @@ async fn of_sets_the_latest_per_key_arrives() {
     assert_eq!(alice.history("lobby", json!({})).await["messages"].as_array().unwrap().len(), 50);
 }
 
-#[tokio::test]
-async fn a_set_never_comes_before_an_older_reliable_message() {
-    let app =
-        TestApp::spawn("limits.messages_per_second = 10000\noutbound.coalesce = \"1ms\"").await;
-    let (mut alice, mut bob) = pair(&app).await;
-    const WRITES: u64 = 300;
-    for number in 1..=WRITES {
-        // Every third write is a set, each to a key of its own.
+/// Writes 300 messages, each third a set to a key of its own, and then reads
+/// them as another member: each set behind all reliable ones that are older.
+async fn assert_sets_keep_behind_older(content: &str, receive_buffer: u32) {
+    let app = TestApp::spawn(
+        "limits.messages_per_second = 10000\noutbound.coalesce = \"1ms\"\n\
+         outbound.reliable_bytes = 100000000",
+    )
+    .await;
+    let mut alice = app.member("alice", "lobby").await;
+    let mut bob = app.connect("bob").receive_buffer(receive_buffer).client().await;
+    bob.join("lobby").await;
+    for number in 1..=300 {
         let message = if number % 3 == 0 {
             json!({"type": "set", "room": "lobby", "key": number.to_string(), "value": 1, "id": 1})
         } else {
-            json!({"type": "chat", "room": "lobby", "content": "x", "echo": false, "id": 1})
+            json!({"type": "chat", "room": "lobby", "content": content, "echo": false, "id": 1})
         };
         alice.send(&message).await;
         alice.until(|m| m["id"] == 1).await;
@@ -141,6 +145,17 @@ async fn a_set_never_comes_before_an_older_reliable_message() {
             _ => {}
         }
     }
+}
+
+#[tokio::test]
+async fn a_set_never_comes_before_an_older_reliable_message() {
+    assert_sets_keep_behind_older("x", 65_536).await;
+}
+
+#[tokio::test]
+async fn a_set_never_comes_before_an_older_reliable_message_to_a_reader_that_lags() {
+    // Far more than the kernel holds, so that both lanes fill.
+    assert_sets_keep_behind_older(&"x".repeat(60_000), 4096).await;
 }
 
 #[tokio::test]

@@ -118,6 +118,8 @@ struct Seen {
     server: Cpu,
     /// The share of its core that the generator took.
     generator: f64,
+    /// How much of the time one of both could have run, and something else did.
+    disturbed: f64,
 }
 
 impl<'a> Watch<'a> {
@@ -130,7 +132,12 @@ impl<'a> Watch<'a> {
         let server = self.process.cpu()?.since(&self.server);
         let generator = CpuClock::own()?.since(&self.generator);
         let nanos = (swarm.now() - self.began) as f64;
-        Ok(Seen { seconds: nanos / 1e9, server, generator: generator.total() / nanos })
+        Ok(Seen {
+            seconds: nanos / 1e9,
+            server,
+            generator: generator.total() / nanos,
+            disturbed: (server.waited + generator.waited) / nanos,
+        })
     }
 }
 
@@ -147,6 +154,7 @@ impl Seen {
         figures.plain("RSS MiB", process.resident()? / 1024.0);
         figures.plain("server %", self.server.total() / 1e9 / self.seconds * 100.0);
         figures.plain("generator %", self.generator * 100.0);
+        figures.plain("disturbed %", self.disturbed * 100.0);
         Ok(())
     }
 }
