@@ -117,7 +117,15 @@ impl Room {
     /// that was too much to keep.
     pub fn arrived(&mut self, link: LinkId) -> Option<Vec<Arc<Publication>>> {
         let arrival = self.arrivals.remove(&link)?;
+        self.forget_arrivals();
         (!arrival.overflowed).then(|| arrival.missed.into())
+    }
+
+    /// Most rooms, inboxes above all, see an arrival seldom.
+    fn forget_arrivals(&mut self) {
+        if self.arrivals.is_empty() {
+            self.arrivals = AHashMap::new();
+        }
     }
 
     /// Takes a member in. What is about to leave goes to the others first.
@@ -128,13 +136,19 @@ impl Room {
         if self.presence.as_ref().is_some_and(PresenceChanges::names_users) {
             self.flush_presence();
         }
+        if self.seats.is_empty() {
+            // An inbox has one seat and no more, most often.
+            self.seats.reserve_exact(1);
+        }
         self.index.insert(seat.link(), self.seats.len());
         self.seats.push(seat);
     }
 
     /// Takes a member out; whether it was one.
     pub fn remove(&mut self, link: LinkId) -> bool {
-        self.arrivals.remove(&link);
+        if self.arrivals.remove(&link).is_some() {
+            self.forget_arrivals();
+        }
         let Some(at) = self.index.remove(&link) else { return false };
         self.flush_live();
         self.seats.swap_remove(at);

@@ -69,7 +69,8 @@ impl RoomSupervisor {
     /// Step 1.
     pub(super) fn enter(&mut self, name: RoomName, waiting: Waiting, ctx: &mut Context<Self>) {
         let Some(subscriber) = self.subscriber.clone() else { return };
-        let room = self.rooms.entry(name.clone()).or_insert_with(|| Room::new(name.clone()));
+        let room =
+            self.rooms.entry(name.clone()).or_insert_with(|| Box::new(Room::new(name.clone())));
         room.arrive(waiting.link());
         if room.position().is_some() {
             self.read(name, waiting, ctx);

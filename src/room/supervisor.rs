@@ -66,7 +66,8 @@ pub struct RoomSupervisor {
     pub(super) subscriber: Option<Subscriber>,
     pub(super) links: Links,
     pub(super) attached: AHashMap<LinkId, Attached>,
-    pub(super) rooms: AHashMap<RoomName, Room>,
+    /// Boxed, as most of a table's places are empty.
+    pub(super) rooms: AHashMap<RoomName, Box<Room>>,
     /// Who waits for a room to be subscribed.
     pub(super) waiting: AHashMap<RoomName, Vec<Waiting>>,
     pub(super) questions: AHashMap<Ticket, Question>,
@@ -139,7 +140,7 @@ impl RoomSupervisor {
 
     /// Lets go of a room that nobody on this worker needs any more.
     pub(super) fn leave_if_deserted(&mut self, name: &RoomName) {
-        let deserted = self.rooms.get(name).is_some_and(Room::is_deserted);
+        let deserted = self.rooms.get(name).is_some_and(|room| room.is_deserted());
         if deserted && !self.waiting.contains_key(name) {
             self.rooms.remove(name);
             self.broker.unsubscribe(name, self.worker);

@@ -10,7 +10,7 @@ use std::{
 use bytes::BytesMut;
 use futures_util::Stream;
 use socket2::SockRef;
-use tokio::net::TcpStream;
+use tokio::{io::Interest, net::TcpStream};
 
 use super::gate::Gate;
 use crate::{
@@ -103,6 +103,12 @@ impl Inbound {
             }
             let read = BUFFER.with_borrow_mut(|scratch| {
                 let read = self.stream.try_read(scratch)?;
+                if read < scratch.len() {
+                    // All there was: the kernel will tell when there is more, and
+                    // need not be asked once again. The end of the stream stays known.
+                    let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+                    let _ = self.stream.try_io(Interest::READABLE, nothing);
+                }
                 self.buffer.extend_from_slice(scratch.get(..read).unwrap_or_default());
                 Ok::<usize, io::Error>(read)
             });

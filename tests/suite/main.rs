@@ -9,6 +9,9 @@
 
 mod broker_laws;
 mod harness;
+#[allow(dead_code, reason = "the tests of `auth` need more of it")]
+#[path = "../../src/auth/tests/signer.rs"]
+mod signer;
 
 // Connecting.
 mod handshake;

@@ -3,8 +3,9 @@
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 
-use crate::harness::{
-    Connect, Process, Response, SECRET, TestApp, claims, now_s, sign, sign_with_secret,
+use crate::{
+    harness::{Connect, Process, Response, SECRET, TestApp, claims, now_s, sign, sign_with_secret},
+    signer::{KeyFile, Signer},
 };
 
 async fn assert_accepted(connect: Connect, user: &str) {
@@ -19,14 +20,6 @@ async fn assert_unauthorized(connect: Connect, why: &str) -> Response {
             response
         }
     }
-}
-
-fn key(name: &str) -> String {
-    format!("{}/tests/suite/keys/{name}", env!("CARGO_MANIFEST_DIR"))
-}
-
-fn key_bytes(name: &str) -> Vec<u8> {
-    std::fs::read(key(name)).expect("the key is in the tree")
 }
 
 #[tokio::test]
@@ -200,24 +193,26 @@ async fn audience_and_issuer_are_checked_where_configured() {
 
 #[tokio::test]
 async fn public_keys_verify_tokens_from_a_pem_file() {
+    let rsa = Signer::rsa_2048();
+    let (ec, ed) = (Signer::p256(), Signer::ed25519());
     let cases = [
-        ("rsa", Algorithm::RS256, EncodingKey::from_rsa_pem(&key_bytes("rsa.pem"))),
-        ("rsa", Algorithm::PS512, EncodingKey::from_rsa_pem(&key_bytes("rsa.pem"))),
-        ("ec", Algorithm::ES256, EncodingKey::from_ec_pem(&key_bytes("ec.pem"))),
-        ("ed", Algorithm::EdDSA, EncodingKey::from_ed_pem(&key_bytes("ed.pem"))),
+        (&rsa, Algorithm::RS256),
+        (&rsa, Algorithm::PS512),
+        (&ec, Algorithm::ES256),
+        (&ed, Algorithm::EdDSA),
     ];
-    for (name, algorithm, signing) in cases {
-        let public = key(&format!("{name}.pub.pem"));
+    for (signer, algorithm) in cases {
+        let file = KeyFile::new(&signer.public_pem);
+        let public = file.toml();
         let settings =
-            format!("auth.algorithms = [\"{algorithm:?}\"]\nauth.public_key_file = {public:?}");
+            format!("auth.algorithms = [\"{algorithm:?}\"]\nauth.public_key_file = {public}");
         let app = TestApp::spawn(&settings).await;
-        let signing = signing.expect("the key can be read");
-        let token = sign(&claims("alice", json!({})), algorithm, &signing, None);
+        let token = signer.sign(algorithm, None, &claims("alice", json!({})));
         assert_accepted(app.upgrade().bearer(&token), "alice").await;
 
         assert_unauthorized(app.connect("alice"), "HS256 is off the list").await;
         // The old trick: the public key taken for an HMAC secret.
-        let confused = EncodingKey::from_secret(&key_bytes(&format!("{name}.pub.pem")));
+        let confused = EncodingKey::from_secret(signer.public_pem.as_bytes());
         let confused = sign(&claims("alice", json!({})), Algorithm::HS256, &confused, None);
         assert_unauthorized(app.upgrade().bearer(&confused), "signed with the public key").await;
     }
@@ -225,25 +220,28 @@ async fn public_keys_verify_tokens_from_a_pem_file() {
 
 #[tokio::test]
 async fn a_key_set_is_searched_by_kid() {
-    let jwks = key("jwks.json");
+    let (ed, ec, rsa) = (Signer::ed25519(), Signer::p256(), Signer::rsa_2048());
+    let file = KeyFile::set(&[
+        ed.jwk(json!({"kid": "ed-1", "alg": "EdDSA", "use": "sig"})),
+        ec.jwk(json!({"kid": "ec-1", "alg": "ES256", "use": "sig"})),
+        rsa.jwk(json!({"kid": "rsa-1", "alg": "PS256", "use": "sig"})),
+    ]);
+    let jwks = file.toml();
     let settings =
-        format!("auth.algorithms = [\"EdDSA\", \"ES256\", \"PS256\"]\nauth.jwks_file = {jwks:?}");
+        format!("auth.algorithms = [\"EdDSA\", \"ES256\", \"PS256\"]\nauth.jwks_file = {jwks}");
     let app = TestApp::spawn(&settings).await;
-    let ed = EncodingKey::from_ed_pem(&key_bytes("ed.pem")).expect("the key can be read");
-    let ec = EncodingKey::from_ec_pem(&key_bytes("ec.pem")).expect("the key can be read");
-    let rsa = EncodingKey::from_rsa_pem(&key_bytes("rsa.pem")).expect("the key can be read");
     let alice = claims("alice", json!({}));
-    for (algorithm, signing, kid) in [
+    for (algorithm, signer, kid) in [
         (Algorithm::EdDSA, &ed, "ed-1"),
         (Algorithm::ES256, &ec, "ec-1"),
         (Algorithm::PS256, &rsa, "rsa-1"),
     ] {
-        let token = sign(&alice, algorithm, signing, Some(kid));
+        let token = signer.sign(algorithm, Some(kid), &alice);
         assert_accepted(app.upgrade().bearer(&token), "alice").await;
     }
-    let unknown = sign(&alice, Algorithm::EdDSA, &ed, Some("ed-2"));
+    let unknown = ed.sign(Algorithm::EdDSA, Some("ed-2"), &alice);
     assert_unauthorized(app.upgrade().bearer(&unknown), "its kid is unknown").await;
-    let crossed = sign(&alice, Algorithm::ES256, &ec, Some("ed-1"));
+    let crossed = ec.sign(Algorithm::ES256, Some("ed-1"), &alice);
     assert_unauthorized(app.upgrade().bearer(&crossed), "its kid names another key").await;
 }
 

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config::Settings;
-use signer::{KeyFile, Signer, hs256, signed};
+use jsonwebtoken::{EncodingKey, Header, encode};
+use signer::{KeyFile, Signer};
 
 const SECRET: &str = "a secret of more than thirty-two bytes";
 
@@ -51,4 +52,15 @@ fn refused(verifier: &Verifier, token: &str) -> &'static str {
     }
     assert!(message.starts_with("the token"), "{message}");
     error.cause()
+}
+
+/// A token signed with `secret`, whatever the header says besides.
+fn signed(header: &Header, claims: &Value, secret: &[u8]) -> String {
+    choose_provider();
+    encode(header, claims, &EncodingKey::from_secret(secret)).unwrap()
+}
+
+/// A plain token signed with the tests' secret.
+fn hs256(claims: &Value) -> String {
+    signed(&Header::default(), claims, SECRET.as_bytes())
 }

@@ -1,4 +1,4 @@
-//! Keys made for one test, and what they sign.
+//! Keys made for one test, and what they sign; the contract's tests share this file.
 
 use std::{
     fs,
@@ -85,7 +85,6 @@ impl Signer {
 
     /// The public key for a set, with other members of it.
     pub(super) fn jwk(&self, members: Value) -> Value {
-        super::super::choose_provider();
         let mut jwk = json!(Jwk::from_encoding_key(&self.key, self.algorithm).unwrap());
         jwk.as_object_mut().unwrap().remove("alg");
         jwk.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
@@ -98,17 +97,6 @@ fn pem(label: &str, der: &[u8]) -> String {
     let lines: Vec<&str> =
         text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
-}
-
-/// A token signed with `secret`, whatever the header says besides.
-pub(super) fn signed(header: &Header, claims: &Value, secret: &[u8]) -> String {
-    super::super::choose_provider();
-    encode(header, claims, &EncodingKey::from_secret(secret)).unwrap()
-}
-
-/// A plain token signed with the tests' secret.
-pub(super) fn hs256(claims: &Value) -> String {
-    signed(&Header::default(), claims, super::SECRET.as_bytes())
 }
 
 /// A file that is gone when the test ends.

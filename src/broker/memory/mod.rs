@@ -26,7 +26,8 @@ use crate::{
 /// Rooms are spread over so many locks, so that workers seldom wait for each other.
 const SHARDS: usize = 64;
 
-type Shard = Mutex<AHashMap<RoomName, Room>>;
+/// Boxed, as most of a table's places are empty.
+type Shard = Mutex<AHashMap<RoomName, Box<Room>>>;
 
 /// The embedded broker. It keeps the [laws](super) for as long as the process
 /// lives; what it holds is gone when the process is.
@@ -92,7 +93,7 @@ impl MemoryBroker {
             return Ok(self.weighed(known, act));
         }
         self.require_memory()?;
-        let mut made = Room::new(self.settings(room), wall_clock());
+        let mut made = Box::new(Room::new(self.settings(room), wall_clock()));
         self.account(0, made.weight());
         let done = self.weighed(&mut made, act);
         rooms.insert(room.clone(), made);

@@ -170,9 +170,11 @@ impl Shown<'_> {
                 .with("to", to)?
                 .with_payload(payload)?,
         };
+        // A `set` waits as the latest of its key, the same for everybody.
+        let has_nonce = self.own && !matches!(body, Body::Set { .. });
         placed
             .with("timestamp", timestamp)?
-            .with_some("nonce", nonce.as_ref().filter(|_| self.own))?
+            .with_some("nonce", nonce.as_ref().filter(|_| has_nonce))?
             .end()
     }
 }
