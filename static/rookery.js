@@ -693,7 +693,7 @@ class Room extends Emitter {
       this.#setTyping(user, false);
     }
     this.#count = count ?? this.#members.size;
-    this[emit]("presence", { joined, updated, left, count: this.#count, snapshot: false });
+    this[emit]("presence", { joined, updated, left, count: this.#count, snapshot: reset });
   }
 
   #setTyping(user, active) {
