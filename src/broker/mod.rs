@@ -24,15 +24,15 @@
 mod delivery;
 pub mod memory;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
 pub use delivery::{Delivery, Subscriber};
 
 use crate::model::{
-    Current, Draft, Epoch, Position, Publication, RoomName, Seq, StateEntry, Transient, UserId,
-    WorkerId,
+    Code, Current, Draft, Epoch, Position, Problem, Publication, RoomName, Seq, StateEntry,
+    Transient, UserId, WorkerId,
 };
 
 /// A future of a broker's answer.
@@ -46,6 +46,19 @@ pub enum Unavailable {
     #[error("the broker holds as much as it may; older messages make room when their time is over")]
     Full,
 }
+
+/// How long to wait before asking again what the broker could not do.
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+impl From<Unavailable> for Problem {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::new(Code::Unavailable, unavailable.to_string()).retry_after(RETRY_AFTER)
+    }
+}
+
+/// How many of the newest entries a reader is given whose place in the log is
+/// not known any more.
+pub const RESUME_PAGE: usize = 50;
 
 /// Why a publication was not appended.
 #[derive(Debug, Clone, thiserror::Error)]

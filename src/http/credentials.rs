@@ -1,5 +1,4 @@
 use actix_web::{HttpRequest, http::header};
-
 use log::debug;
 
 use super::failure::Failure;

@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::time;
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::{
     credentials::{self, COOKIE},
     failure::Failure,
-    origin, peer,
+    peer,
 };
 use crate::{
     model::{Code, Timestamp, UserId, wall_clock},
@@ -23,7 +23,7 @@ use crate::{
 const BODY_BYTES: usize = 4096;
 
 /// How long it may take to arrive.
-const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+const BODY_TIMEOUT: time::Duration = time::Duration::from_secs(10);
 
 #[derive(Deserialize)]
 struct Request {
@@ -52,8 +52,7 @@ pub(super) async fn enter(
              reach, or no secret signs tokens",
         )
     })?;
-    services.registry.attempt(peer::address(&request), Instant::now())?;
-    origin::check(&request, &services)?;
+    peer::approach(&request, &services)?;
     let Request { name } = read(body).await?;
     let now = wall_clock();
     let known = credentials::bearer(&request)

@@ -1,5 +1,3 @@
-use std::time::Instant;
-
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{StatusCode, header},
@@ -11,7 +9,7 @@ use super::{
     Upgradable,
     credentials::{self, offers},
     failure::Failure,
-    origin, peer,
+    peer,
 };
 use crate::{
     model::{Code, Epoch, NameError, Problem, RoomName, Seq},
@@ -25,9 +23,7 @@ pub(super) async fn member(
     request: HttpRequest,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Failure> {
-    let address = peer::address(&request);
-    services.registry.attempt(address, Instant::now())?;
-    origin::check(&request, &services)?;
+    let address = peer::approach(&request, &services)?;
     let identity = credentials::identity(&request, &services)?;
     let rooms = services.settings.limits.rooms_per_session;
     let Wishes { requests, session } = Wishes::read(request.query_string(), rooms);
@@ -47,9 +43,7 @@ pub(super) async fn echo(
     request: HttpRequest,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Failure> {
-    let address = peer::address(&request);
-    services.registry.attempt(address, Instant::now())?;
-    origin::check(&request, &services)?;
+    let address = peer::approach(&request, &services)?;
     let response = handshake(&request)?.finish();
     let permit = services.registry.admit(address, None, None)?;
     Ok(sown(response, Seed { permit, role: Role::Echo, protocol: Protocol::Json }))

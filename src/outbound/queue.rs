@@ -104,30 +104,26 @@ impl Outbound {
     /// Queues a notice of the control lane, which may be left out where too many
     /// wait; [`flush`](Self::flush) writes it.
     pub fn queue_notice(&self, frame: Bytes) {
-        let mut inner = self.inner.borrow_mut();
-        if inner.farewell.is_none() {
-            inner.clear = false;
-            inner.lanes.push_notice(frame);
-        }
+        self.queue(|lanes| lanes.push_notice(frame));
     }
 
     /// Queues what the client asked for in the control lane;
     /// [`flush`](Self::flush) writes it.
     pub fn queue_answer(&self, frame: Bytes) {
-        let mut inner = self.inner.borrow_mut();
-        if inner.farewell.is_none() {
-            inner.clear = false;
-            inner.lanes.push_answer(frame);
-        }
+        self.queue(|lanes| lanes.push_answer(frame));
     }
 
     /// Queues what the client asked for in the reliable lane;
     /// [`flush`](Self::flush) writes it.
     pub fn queue_reply(&self, frame: Bytes) {
+        self.queue(|lanes| lanes.push_reply(frame));
+    }
+
+    fn queue(&self, push: impl FnOnce(&mut Lanes)) {
         let mut inner = self.inner.borrow_mut();
         if inner.farewell.is_none() {
             inner.clear = false;
-            inner.lanes.push_reply(frame);
+            push(&mut inner.lanes);
         }
     }
 

@@ -8,9 +8,10 @@ use super::{
     join::{Entrant, Waiting},
     requests::{Attach, Detach, Join, Leave, ListMembers, Renew},
     seat::Sees,
-    supervisor::{Attached, Question, RETRY_AFTER, RoomSupervisor},
+    supervisor::{Attached, Question, RoomSupervisor},
 };
 use crate::{
+    broker::RETRY_AFTER,
     model::{Code, Problem, RoomName},
     presence,
     wire::{Event, encode},

@@ -16,11 +16,11 @@ use super::{
     fanout::{Room, continued},
     requests::Welcome,
     seat::{Seat, Sees, user_hash},
-    supervisor::{Question, RETRY_AFTER, RoomSupervisor},
+    supervisor::{Question, RoomSupervisor},
 };
 use crate::{
     broker::{Inbox, Snapshot, Start, Unavailable},
-    model::{Code, LinkId, Member, Position, Problem, Publication, RoomName},
+    model::{LinkId, Member, Position, Problem, Publication, RoomName},
     outbound::Outbound,
     presence,
     wire::{Event, RequestId, encode},
@@ -266,8 +266,7 @@ impl RoomSupervisor {
             self.presence.do_send(presence::Untrack { link: *link, room: name.clone() });
         }
         self.abandon(name, waiting.link());
-        let problem = Problem::new(Code::Unavailable, unavailable.to_string());
-        waiting.fail(problem.in_room(name).retry_after(RETRY_AFTER));
+        waiting.fail(Problem::from(unavailable).in_room(name));
     }
 }
 

@@ -8,17 +8,14 @@ use log::warn;
 
 use super::{
     fanout::Accepted,
-    supervisor::{Question, RETRY_AFTER, RoomSupervisor},
+    supervisor::{Question, RoomSupervisor},
 };
 use crate::{
-    broker::{Snapshot, Start},
+    broker::{RESUME_PAGE, RETRY_AFTER, Snapshot, Start},
     model::{Member, Publication, RoomName},
     presence,
     wire::{Event, encode},
 };
-
-/// How many of the newest messages a member gets when the log was lost.
-const RESTART_PAGE: usize = 50;
 
 impl RoomSupervisor {
     /// Reads from the log what the fan-out of a room is missing.
@@ -28,7 +25,7 @@ impl RoomSupervisor {
         if !room.begin_repair() {
             return;
         }
-        let start = Start::After { known: Some(known), otherwise: RESTART_PAGE };
+        let start = Start::After { known: Some(known), otherwise: RESUME_PAGE };
         let broker = self.broker.clone();
         let asked = name.clone();
         let name = name.clone();

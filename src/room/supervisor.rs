@@ -32,10 +32,6 @@ pub type Links = Rc<RefCell<AHashMap<LinkId, Rc<Outbound>>>>;
 /// typing among them are lost.
 const MAILBOX: usize = 16 * 1024;
 
-/// How long a client should wait before it asks again what the broker could
-/// not be asked.
-pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
-
 /// A connection as the supervisor knows it.
 pub(super) struct Attached {
     pub(super) outbound: Rc<Outbound>,

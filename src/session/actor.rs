@@ -167,7 +167,7 @@ impl Session {
                 },
             },
         };
-        self.busy = true;
+        self.begin();
         let attached = self.worker.rooms.send(attach).into_actor(self);
         ctx.spawn(attached.map(|attached, act, ctx| match attached {
             Ok(Ok(())) => act.done(ctx),

@@ -2,14 +2,14 @@
 //! at once or, where the broker or the room has to be asked, by a future that
 //! ends with [`Session::done`]; the requests behind it wait.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc};
 
 use actix::prelude::*;
 
 use super::actor::{Member, Session};
 use crate::{
     auth::Action,
-    broker::{PageRequest, PublishError, Receipt, Start, Unavailable},
+    broker::{PageRequest, PublishError, RESUME_PAGE, Receipt, Start, Unavailable},
     model::{
         Author, Body, Code, Draft, Payload, Position, Problem, RoomName, Transient, UserId,
         wall_clock,
@@ -17,14 +17,6 @@ use crate::{
     presence, room,
     wire::{Command, Event, RequestId, Since, Token},
 };
-
-/// How many of the newest messages a session gets whose place in the log is
-/// not known any more.
-const RESUME_PAGE: usize = 50;
-
-/// How long a client should wait before it sends again what the broker could
-/// not take.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 type Id = Option<RequestId>;
 
@@ -252,7 +244,7 @@ impl Session {
                 viewer: &viewer,
                 more: page.more,
             }),
-            Err(error) => act.refuse(&id, &unavailable(&error).in_room(&room)),
+            Err(error) => act.refuse(&id, &Problem::from(error).in_room(&room)),
         });
         Ok(())
     }
@@ -324,7 +316,7 @@ impl Session {
         match done {
             Ok(()) => self.ack(id, None, false),
             Err(error) => {
-                let problem = unavailable(&error);
+                let problem = Problem::from(error);
                 let problem = match room {
                     Some(room) => problem.in_room(room),
                     None => problem,
@@ -382,14 +374,10 @@ fn internal() -> Problem {
     Problem::new(Code::Internal, "this should not have happened; the server's log may say more")
 }
 
-fn unavailable(error: &Unavailable) -> Problem {
-    Problem::new(Code::Unavailable, error.to_string()).retry_after(RETRY_AFTER)
-}
-
 fn publish_problem(error: PublishError) -> Problem {
     let message = error.to_string();
     match error {
-        PublishError::Unavailable(error) => unavailable(&error),
+        PublishError::Unavailable(error) => error.into(),
         PublishError::Conflict(current) => {
             let message = format!("`if_version`: {message}");
             Problem::new(Code::Conflict, message).with_current(current)
