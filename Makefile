@@ -8,7 +8,12 @@ SHELL := bash
 BROWSER_TESTS := tests/browser
 BROWSER_MODULES := $(BROWSER_TESTS)/node_modules/.package-lock.json
 
-.PHONY: build run lint doc test test-rust test-autobahn test-browser bench tools clean
+# Of the history checker; SEED is one from the clock if it is empty.
+RUN ?= cluster
+SECONDS ?= 600
+SEED ?=
+
+.PHONY: build run lint doc test history test-rust test-autobahn test-browser bench tools clean
 
 build: ## Build the server
 	cargo build --release
@@ -34,6 +39,10 @@ test-rust: ## Unit, property and contract tests
 		cargo test --release; \
 	fi
 
+history: ## Search for a broken promise: RUN=cluster SECONDS=600 SEED=...; docs/testing.md
+	ROOKERY_HISTORY_SECONDS=$(SECONDS) $(if $(SEED),ROOKERY_HISTORY_SEED=$(SEED)) \
+		cargo test --release --test suite -- --exact history_checker::$(RUN) --nocapture
+
 test-autobahn: build ## The Autobahn cases against /ws/echo
 	tests/autobahn/run
 
@@ -44,7 +53,7 @@ $(BROWSER_MODULES): $(BROWSER_TESTS)/package.json $(BROWSER_TESTS)/package-lock.
 	cd $(BROWSER_TESTS) && npm ci --no-audit --no-fund
 	touch $@
 
-bench: build ## Measure beside a bare write loop, five minutes; docs/benchmarks.md has what ARGS may be
+bench: build ## Measure beside a bare write loop, seven minutes; docs/benchmarks.md has what ARGS may be
 	cargo build --release -p rookery-bench
 	target/release/rookery-bench $(ARGS)
 

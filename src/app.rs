@@ -16,9 +16,11 @@ use log::{info, warn};
 
 use crate::{
     auth::Verifier,
-    broker::memory::MemoryBroker,
+    broker::{Broker, memory::MemoryBroker, redis::RedisBroker},
+    cluster::{Cluster, Listeners},
     config::{Guest, Settings},
     http::{self, Upgradable, upgrade},
+    metrics::Metrics,
     net,
     presence::PresenceSupervisor,
     session::{Registry, Services},
@@ -65,22 +67,31 @@ impl Application {
         let addresses =
             listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
 
-        let broker =
-            Arc::new(MemoryBroker::new(&settings.broker, &settings.rooms, &settings.inbox));
-        let registry = Arc::new(Registry::new(&settings.limits, settings.server.max_connections));
+        let node: Arc<str> = settings.server.node.clone().unwrap_or_else(random_name).into();
+        let Brokers { broker, embedded, cluster } = Brokers::of(&settings, &node).await?;
+        let limits = (&settings.limits, settings.server.max_connections);
+        let registry = Arc::new(Registry::new(limits.0, limits.1, cluster.clone()));
+        let presence = PresenceSupervisor::new(&settings, cluster.clone()).start();
+        if let Some(cluster) = &cluster {
+            cluster.listen(ears(&presence, &registry));
+        }
         let services = Arc::new(Services {
-            node: settings.server.node.clone().unwrap_or_else(random_name).into(),
+            node,
             verifier: Verifier::new(&settings.auth)?,
-            broker: broker.clone(),
-            presence: PresenceSupervisor::new(&settings).start(),
+            broker,
+            cluster,
+            presence,
             registry: registry.clone(),
+            metrics: Arc::new(Metrics::default()),
             settings,
         });
         let sweeper = rt::spawn(async move {
             let mut tick = rt::time::interval(SWEEP);
             loop {
                 tick.tick().await;
-                broker.sweep();
+                if let Some(embedded) = &embedded {
+                    embedded.sweep();
+                }
                 registry.sweep(Instant::now());
             }
         });
@@ -116,9 +127,6 @@ impl Application {
         if guests {
             warn!("auth.guest is on, and others reach this address: anyone may take a name");
         }
-        if !settings.api.keys.is_empty() {
-            warn!("api.keys has keys, but this version has no backend API");
-        }
         for address in &addresses {
             // Not through the logger: whatever its level, this line is to be seen.
             eprintln!("listening on http://{address}");
@@ -141,6 +149,45 @@ impl Application {
         signals.abort();
         server.await.context("the server's task ended by a panic")??;
         Ok(())
+    }
+}
+
+/// What the settings make of the broker.
+struct Brokers {
+    broker: Arc<dyn Broker>,
+    /// The same, where it is the one built in.
+    embedded: Option<Arc<MemoryBroker>>,
+    /// The way to the other nodes, where there are any.
+    cluster: Option<Arc<dyn Cluster>>,
+}
+
+impl Brokers {
+    async fn of(settings: &Settings, node: &Arc<str>) -> anyhow::Result<Self> {
+        if settings.broker.url.is_none() {
+            let Settings { broker, rooms, inbox, .. } = settings;
+            let embedded = Arc::new(MemoryBroker::new(broker, rooms, inbox));
+            return Ok(Self { broker: embedded.clone(), embedded: Some(embedded), cluster: None });
+        }
+        let redis = RedisBroker::connect(settings, node.clone()).await;
+        let redis = Arc::new(redis.map_err(anyhow::Error::msg)?);
+        Ok(Self { broker: redis.clone(), embedded: None, cluster: Some(redis) })
+    }
+}
+
+/// To whom goes what other nodes say. The registry holds the cluster, and not
+/// the other way round.
+fn ears(presence: &Addr<PresenceSupervisor>, registry: &Arc<Registry>) -> Listeners {
+    let (obeying, counting) = (Arc::downgrade(registry), Arc::downgrade(registry));
+    Listeners {
+        presence: presence.clone().recipient(),
+        orders: Box::new(move |order| {
+            if let Some(registry) = obeying.upgrade() {
+                registry.apply(&order);
+            }
+        }),
+        open: Box::new(move || {
+            counting.upgrade().map(|registry| registry.open_by_user()).unwrap_or_default()
+        }),
     }
 }
 

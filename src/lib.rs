@@ -5,7 +5,7 @@
 //!          (one per socket)                (one per worker)          (one per node)
 //!                ▲                              │  ▲                       │ changes
 //!                └── outbound lanes ◄───────────┘  └── Delivery ── Broker  └──► RoomSupervisor
-//!                    (bounded, encoded once)            embedded
+//!                    (bounded, encoded once)            embedded | Redis (RedisBridge)
 //! ```
 //!
 //! One idea carries all of it: any hop may refuse or lose a message; the room's
@@ -17,6 +17,8 @@
 //! - [`config`]: the settings, one struct for each section of `config.toml`
 //! - [`wire`]: bytes of a client: frames, commands, events
 //! - [`auth`]: token → identity → grants
+//! - [`cluster`]: what nodes tell one another besides the logs
+//! - [`metrics`]: what is counted and measured
 //! - [`broker`]: logs, shared state, dedup; who is handed what
 //! - [`outbound`]: what waits to be written to one client
 //! - [`presence`]: who is where
@@ -28,8 +30,10 @@
 pub mod app;
 pub mod auth;
 pub mod broker;
+pub mod cluster;
 pub mod config;
 pub mod http;
+pub mod metrics;
 pub mod model;
 pub mod net;
 pub mod outbound;

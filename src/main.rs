@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::Context;
 use clap::Parser;
+use log::LevelFilter;
 use rookery::{
     app::Application,
     auth::{Minter, NewToken, Verifier},
@@ -61,7 +62,10 @@ fn serve(settings: Settings) -> anyhow::Result<()> {
 fn start_logger(settings: &Log) {
     let filters = env::var("RUST_LOG").ok().filter(|filters| !filters.is_empty());
     let filters = filters.unwrap_or_else(|| settings.level.clone());
-    env_logger::Builder::new().parse_filters(&filters).init();
+    // What the client library of Redis has to say of a cluster in motion, the
+    // bridge says once.
+    let mut logger = env_logger::Builder::new();
+    logger.filter_module("redis", LevelFilter::Error).parse_filters(&filters).init();
 }
 
 /// Every connection is an open file, and the soft limit is often 1,024.

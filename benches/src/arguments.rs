@@ -83,6 +83,8 @@ pub(crate) enum Name {
     Echo,
     /// One room, closed loop with 1, 8 and 64 messages in flight
     Inflight,
+    /// What a second node and Redis between them add
+    Nodes,
     /// Memory of 5,000 idle connections, in no room and in one each
     Idle,
     /// Memory and CPU of 15,000 idle connections with heartbeats

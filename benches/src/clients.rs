@@ -98,7 +98,8 @@ pub(crate) struct Client {
 
 /// All connections of a run.
 pub(crate) struct Clients {
-    address: SocketAddr,
+    /// Where the next ones connect to.
+    pub(crate) address: SocketAddr,
     dialect: Dialect,
     pub(crate) list: Vec<Client>,
 }

@@ -2,12 +2,17 @@
 
 /// Times in nanoseconds, up to 4.29 s; longer ones count as that. All are kept:
 /// a few million of them are cheaper to note than to sort into classes.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Latencies(Vec<u32>);
 
 impl Latencies {
     pub(crate) fn note(&mut self, nanos: u64) {
         self.0.push(u32::try_from(nanos).unwrap_or(u32::MAX));
+    }
+
+    /// Takes back what was noted last.
+    pub(crate) fn take_newest(&mut self) -> Option<u64> {
+        self.0.pop().map(u64::from)
     }
 
     pub(crate) fn clear(&mut self) {

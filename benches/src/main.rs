@@ -8,6 +8,7 @@
 //! - [`clients`], [`swarm`]: thousands of clients on one thread
 //! - [`floor`]: the bare write loop
 //! - [`cores`], [`process`], [`target`]: what is measured, where it runs, what it takes
+//! - [`redis`]: a Redis of its own, and a plain client of it
 //! - [`scenario`]: what is done to it
 //! - [`latency`], [`report`]: what came out
 
@@ -19,6 +20,7 @@ mod floor;
 mod frames;
 mod latency;
 mod process;
+mod redis;
 mod report;
 mod scenario;
 mod stamp;

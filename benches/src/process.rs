@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::SocketAddr,
+    ops::AddAssign,
     process::{Child, ChildStderr, Command, Stdio},
     thread,
 };
@@ -23,26 +24,45 @@ impl Process {
     /// Starts the program on the servers' cores and waits until it says on
     /// standard error where it listens.
     pub(crate) fn start(command: &mut Command, cores: &Cores) -> anyhow::Result<Self> {
-        cores.enter_servers()?;
-        let started =
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
-        cores.enter_generator()?;
-        let mut child = started.with_context(|| format!("starting {command:?}"))?;
-        let stderr = child.stderr.take().context("standard error")?;
-        // Ends the process also where it did not say where it listens.
-        let mut process = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
+        // Ends the process also where it does not say where it listens.
+        let mut process = Self::start_at(command.stderr(Stdio::piped()), unknown, cores)?;
+        let stderr = process.child.stderr.take().context("standard error")?;
         process.address = listening(stderr)?;
         Ok(process)
     }
 
+    /// Starts the program on the servers' cores; it was told where to listen.
+    pub(crate) fn start_at(
+        command: &mut Command,
+        address: SocketAddr,
+        cores: &Cores,
+    ) -> anyhow::Result<Self> {
+        cores.enter_servers()?;
+        let started = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        cores.enter_generator()?;
+        let child = started.with_context(|| format!("starting {command:?}"))?;
+        Ok(Self { child, address })
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it ended by itself.
+    pub(crate) fn has_ended(&mut self) -> anyhow::Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// What all of its threads took of CPU so far.
     pub(crate) fn cpu(&self) -> anyhow::Result<CpuClock> {
-        CpuClock::read(&self.child.id().to_string())
+        CpuClock::read(&self.id().to_string())
     }
 
     /// Its resident memory in KiB.
     pub(crate) fn resident(&self) -> anyhow::Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let figure = line.and_then(|line| line.split_whitespace().next()).context("VmRSS")?;
         Ok(figure.parse()?)
@@ -101,6 +121,14 @@ pub(crate) struct Cpu {
 impl Cpu {
     pub(crate) fn total(self) -> f64 {
         self.user + self.system
+    }
+}
+
+impl AddAssign for Cpu {
+    fn add_assign(&mut self, other: Self) {
+        self.user += other.user;
+        self.system += other.system;
+        self.waited += other.waited;
     }
 }
 

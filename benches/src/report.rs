@@ -4,7 +4,7 @@ use std::{fs, io::Write};
 
 use serde_json::{Value, json};
 
-use crate::{arguments::Arguments, cores::Cores, target::Target};
+use crate::{arguments::Arguments, cores::Cores};
 
 /// What one measurement gave, in the order of the table.
 #[derive(Debug, Default)]
@@ -39,8 +39,8 @@ pub(crate) struct Report {
     name: String,
     title: String,
     rows: Vec<Row>,
-    /// The row of the bare loop.
-    floor: Option<usize>,
+    /// The target of the row that others are compared with.
+    floor: Option<String>,
 }
 
 struct Row {
@@ -49,17 +49,16 @@ struct Row {
 }
 
 impl Report {
-    pub(crate) fn new(name: &str, title: String, targets: &[Target]) -> Self {
-        let rows =
-            targets.iter().map(|it| Row { target: it.name.clone(), rounds: Vec::new() }).collect();
-        let floor = targets.iter().position(Target::is_floor);
-        Self { name: name.to_owned(), title, rows, floor }
+    /// Without measurements; `floor` is the target that others are compared with.
+    pub(crate) fn new(name: &str, title: String, floor: Option<String>) -> Self {
+        Self { name: name.to_owned(), title, rows: Vec::new(), floor }
     }
 
-    /// A measurement of the target of this number.
-    pub(crate) fn add(&mut self, target: usize, figures: Figures) {
-        if let Some(row) = self.rows.get_mut(target) {
-            row.rounds.push(figures);
+    /// A measurement of the target. The rows stand in the order of their first one.
+    pub(crate) fn add(&mut self, target: &str, figures: Figures) {
+        match self.rows.iter_mut().find(|row| row.target == target) {
+            Some(row) => row.rounds.push(figures),
+            None => self.rows.push(Row { target: target.to_owned(), rounds: vec![figures] }),
         }
     }
 
@@ -117,7 +116,7 @@ impl Report {
 
     /// The median of the ratios, each within its own round.
     fn ratio(&self, row: &Row, name: &str) -> Option<f64> {
-        let floor = self.rows.get(self.floor?)?;
+        let floor = self.rows.iter().find(|it| Some(&it.target) == self.floor.as_ref())?;
         if row.target == floor.target {
             return None;
         }
@@ -224,7 +223,8 @@ fn load() -> String {
     fs::read_to_string("/proc/loadavg").unwrap_or_default().trim().to_owned()
 }
 
-fn say(to_stderr: bool, text: &str) {
+/// Prints a text for people.
+pub(crate) fn say(to_stderr: bool, text: &str) {
     // Nobody is left to be told where this fails.
     let _ = if to_stderr {
         writeln!(std::io::stderr(), "{text}")

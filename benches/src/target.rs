@@ -8,7 +8,9 @@ use std::{
 
 use anyhow::{Context, ensure};
 
-use crate::{arguments::Arguments, chat::Dialect, cores::Cores, process::Process, token};
+use crate::{
+    arguments::Arguments, chat::Dialect, cores::Cores, process::Process, redis::Redis, token,
+};
 
 /// What is measured.
 #[derive(Debug, Clone)]
@@ -31,10 +33,14 @@ impl Target {
         if !arguments.no_floor {
             all.push(Self::floor());
         }
-        for path in &arguments.servers {
-            all.push(Self::server(path, arguments.servers.len() > 1)?);
-        }
+        all.extend(Self::servers(arguments)?);
         Ok(all)
+    }
+
+    /// The servers that the arguments name.
+    pub(crate) fn servers(arguments: &Arguments) -> anyhow::Result<Vec<Self>> {
+        let several = arguments.servers.len() > 1;
+        arguments.servers.iter().map(|path| Self::server(path, several)).collect()
     }
 
     fn floor() -> Self {
@@ -66,8 +72,13 @@ impl Target {
         }
     }
 
-    /// Starts it afresh.
-    pub(crate) fn start(&self, arguments: &Arguments, cores: &Cores) -> anyhow::Result<Process> {
+    /// Starts it afresh; `redis` is where a server finds its neighbours.
+    pub(crate) fn start(
+        &self,
+        arguments: &Arguments,
+        cores: &Cores,
+        redis: Option<&Redis>,
+    ) -> anyhow::Result<Process> {
         let mut command = match &self.kind {
             Kind::Floor { batched } => {
                 let mut command = Command::new(env::current_exe()?);
@@ -79,6 +90,9 @@ impl Target {
             }
             Kind::Server(path) => Self::server_command(path, arguments)?,
         };
+        if let Some(redis) = redis {
+            command.env("ROOKERY__BROKER__URL", redis.url());
+        }
         Process::start(&mut command, cores)
     }
 

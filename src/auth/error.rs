@@ -43,6 +43,9 @@ pub enum AuthError {
     /// Made by somebody else.
     #[error("the token's `iss` is not an issuer accepted here")]
     Issuer,
+    /// Withdrawn before its time.
+    #[error("the token was revoked")]
+    Revoked,
 }
 
 impl AuthError {
@@ -60,6 +63,7 @@ impl AuthError {
             Self::NotYet => "not_yet",
             Self::Audience => "audience",
             Self::Issuer => "issuer",
+            Self::Revoked => "revoked",
         }
     }
 }

@@ -36,7 +36,7 @@ pub struct Identity {
     /// Whether the token is one of the guest login's.
     pub guest: bool,
     /// The token's own name, its `jti`.
-    pub token_id: Option<String>,
+    pub token_id: Option<Arc<str>>,
 }
 
 /// Chooses the implementation of the signature algorithms. `jsonwebtoken`

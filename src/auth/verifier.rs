@@ -156,7 +156,7 @@ impl Verifier {
             expires_at: claims.exp.map(|exp| exp.0),
             issued_at: claims.iat.map(|iat| iat.0),
             guest: claims.guest.unwrap_or(false),
-            token_id: claims.jti,
+            token_id: claims.jti.map(Arc::from),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{
 
 use actix::prelude::*;
 
-use crate::model::{Publication, RoomName, Transient, WorkerId};
+use crate::model::{Position, Publication, RoomName, Transient, WorkerId};
 
 /// What a broker hands to a worker.
 #[derive(Debug, Clone, Message)]
@@ -15,6 +15,8 @@ pub enum Delivery {
     Published(Arc<Publication>),
     /// Something that is stored nowhere.
     Transient(RoomName, Arc<Transient>),
+    /// The room's log reaches to here; who is not there missed something.
+    End(RoomName, Position),
 }
 
 /// A worker as a broker sees it: a bounded queue that may refuse.

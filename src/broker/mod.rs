@@ -22,17 +22,23 @@
 //! 6. [`Broker::publish`] resolves after the entry is in the log, never before.
 
 mod delivery;
+mod figures;
 pub mod memory;
+pub mod redis;
 
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
 pub use delivery::{Delivery, Subscriber};
+pub use figures::Figures;
 
-use crate::model::{
-    Code, Current, Draft, Epoch, Position, Problem, Publication, RoomName, Seq, StateEntry,
-    Transient, UserId, WorkerId,
+use crate::{
+    config::{self, RoomSettings},
+    model::{
+        Code, Current, Draft, Epoch, Position, Problem, Publication, RoomName, Seq, StateEntry,
+        Transient, UserId, WorkerId,
+    },
 };
 
 /// A future of a broker's answer.
@@ -43,8 +49,25 @@ pub type Answer<'a, T, E = Unavailable> = BoxFuture<'a, Result<T, E>>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// It holds as much as it may.
-    #[error("the broker holds as much as it may; older messages make room when their time is over")]
+    #[error("the broker holds as much as it may")]
     Full,
+    /// It cannot be reached.
+    #[error("the broker cannot be reached now")]
+    Unreachable,
+    /// What it took is not yet on as many replicas as it has to be.
+    #[error("the broker's replicas do not have it yet")]
+    Unreplicated,
+}
+
+impl Unavailable {
+    /// A word for metrics.
+    pub fn cause(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Unreachable => "unreachable",
+            Self::Unreplicated => "unreplicated",
+        }
+    }
 }
 
 /// How long to wait before asking again what the broker could not do.
@@ -72,6 +95,17 @@ pub enum PublishError {
     /// The room's state holds as many keys or bytes as it may.
     #[error("the room's state is full: at most {0}")]
     StateFull(String),
+}
+
+impl PublishError {
+    /// A word for metrics.
+    pub fn cause(&self) -> &'static str {
+        match self {
+            Self::Unavailable(unavailable) => unavailable.cause(),
+            Self::Conflict(_) => "conflict",
+            Self::StateFull(_) => "state_full",
+        }
+    }
 }
 
 /// What became of a publication.
@@ -154,13 +188,25 @@ pub struct Health {
     pub kind: &'static str,
     /// Whether it can be used now.
     pub ok: bool,
+    /// Why it cannot, where that is known.
+    pub problem: Option<&'static str>,
+}
+
+/// How a room is kept; an inbox is a room with bounds of its own.
+fn room_settings(rooms: &config::Rooms, inbox: &config::Inbox, room: &RoomName) -> RoomSettings {
+    let settings = rooms.for_room(room.as_str());
+    if room.is_inbox() {
+        RoomSettings { history_size: inbox.size, history_ttl: inbox.ttl, ..settings }
+    } else {
+        settings
+    }
 }
 
 /// The place of all logs; see the [module](self) for its laws.
 pub trait Broker: Send + Sync {
     /// From when this resolves on, hands the room's entries and transients to
-    /// `subscriber`; answers the end of the log at that moment. Subscribing
-    /// twice is as subscribing once.
+    /// `subscriber`; answers the end of the log at that moment. Some up to that
+    /// end may be handed on as well. Subscribing twice is as subscribing once.
     fn subscribe(&self, room: &RoomName, subscriber: &Subscriber) -> Answer<'_, Position>;
 
     /// Hands nothing more of the room to the subscriber.
@@ -187,4 +233,9 @@ pub trait Broker: Send + Sync {
 
     /// How the broker is.
     fn health(&self) -> Health;
+
+    /// How it gets on with the servers behind it, where there are any.
+    fn figures(&self) -> Option<Figures> {
+        None
+    }
 }

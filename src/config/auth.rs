@@ -4,7 +4,7 @@ use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 
 use super::{Secret, read};
-use crate::model::Grants;
+use crate::model::{Grants, Timestamp};
 
 /// `[auth]`: which tokens are accepted, and what they allow.
 #[derive(Debug, Clone, Deserialize)]
@@ -44,8 +44,18 @@ pub struct Auth {
     /// How long a guest's token holds.
     #[serde(deserialize_with = "read::period")]
     pub guest_ttl: Duration,
+    /// How long a revocation is remembered: as long as the longest token holds.
+    #[serde(deserialize_with = "read::period")]
+    pub revoke_for: Duration,
     /// What tokens without `grants` allow.
     pub default_grants: Grants,
+}
+
+impl Auth {
+    /// Until when a revocation made at the time `now` is remembered.
+    pub fn revoked_until(&self, now: Timestamp) -> Timestamp {
+        now.saturating_add(u64::try_from(self.revoke_for.as_millis()).unwrap_or(u64::MAX))
+    }
 }
 
 /// Whether anyone may have a guest's token.

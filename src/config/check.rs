@@ -8,11 +8,6 @@ use super::{Auth, ConfigError, Guest, Settings};
 
 impl Settings {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        if !self.broker.url.is_empty() {
-            let expected = "an empty value: this build has the embedded broker only";
-            let got = format!("{:?}", self.broker.shown());
-            return Err(ConfigError::value("broker.url", got, expected));
-        }
         self.auth.check()
     }
 }

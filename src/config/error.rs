@@ -3,7 +3,7 @@ use std::path::Path;
 use serde_path_to_error::{Path as KeyPath, Segment};
 use toml::Value;
 
-use super::secret::{HIDDEN, is_hidden};
+use super::secret::{HIDDEN, is_hidden, without_credentials};
 
 /// Why the configuration cannot be used: one line, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,6 +70,9 @@ impl ConfigError {
         let key = error.path().to_string();
         let got = match find(root, error.path()) {
             _ if message.starts_with("unknown field") => "an unknown key".to_owned(),
+            Some(Value::String(url)) if key == "broker.url" => {
+                shown(&without_credentials(url).into())
+            }
             Some(value) if !is_hidden(&key) => shown(value),
             _ => HIDDEN.to_owned(),
         };

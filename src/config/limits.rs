@@ -15,13 +15,14 @@ pub struct Limits {
     /// How many messages a second one session may send.
     #[serde(deserialize_with = "read::rate")]
     pub messages_per_second: u32,
-    /// How many connections one user may hold.
+    /// How many connections one user may hold, on all nodes together.
     #[serde(deserialize_with = "read::positive")]
     pub connections_per_user: usize,
-    /// How many connections one address may hold.
+    /// How many connections one address may hold on this node.
     #[serde(deserialize_with = "read::positive")]
     pub connections_per_ip: usize,
-    /// How many connections a second one address may open.
+    /// How many connections a second one address, and one user, may open on all
+    /// nodes together.
     #[serde(deserialize_with = "read::rate")]
     pub connects_per_second: u32,
     /// How many users one session may watch.

@@ -21,7 +21,7 @@ mod tests;
 
 pub use api::Api;
 pub use auth::{Auth, Guest};
-pub use broker::Broker;
+pub use broker::{Broker, HostPort, RedisAddress, Topology};
 pub use error::ConfigError;
 pub use heartbeat::Heartbeat;
 pub use inbox::Inbox;

@@ -8,7 +8,7 @@ use jsonwebtoken::Algorithm;
 use log::LevelFilter;
 use serde::de::{self, DeserializeSeed, Deserializer, SeqAccess, Unexpected};
 
-use super::Secret;
+use super::{RedisAddress, Secret};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -172,6 +172,28 @@ pub(super) fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error>
 pub(super) fn text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     one(from, "text", |written| match written {
         Written::Text(text) => Some(text.to_owned()),
+        _ => None,
+    })
+}
+
+/// An address of Redis; empty text stands for none.
+pub(super) fn redis<'de, D: Deserializer<'de>>(from: D) -> Result<Option<RedisAddress>, D::Error> {
+    one(from, RedisAddress::FORMS, |written| match written {
+        Written::Text("") => Some(None),
+        Written::Text(text) => RedisAddress::parse(text).map(Some),
+        _ => None,
+    })
+}
+
+/// What names in Redis begin with. Braces would make a hash tag of a part of it.
+pub(super) fn prefix<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    const LONGEST: usize = 64;
+    one(from, "1 to 64 printable characters without spaces and braces", |written| match written {
+        Written::Text(text) => {
+            let allowed = |byte: u8| byte.is_ascii_graphic() && !b"{}".contains(&byte);
+            let fits = (1..=LONGEST).contains(&text.len()) && text.bytes().all(allowed);
+            fits.then(|| text.to_owned())
+        }
         _ => None,
     })
 }

@@ -36,3 +36,11 @@ impl fmt::Display for Secret {
 pub(super) fn is_hidden(key: &str) -> bool {
     ["auth.secret", "api.keys", "broker.url"].iter().any(|hidden| key.starts_with(hidden))
 }
+
+/// What of an address may be shown: user, password and parameters are not.
+pub(super) fn without_credentials(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+    let place = place.split('?').next().unwrap_or_default();
+    format!("{scheme}://{place}")
+}

@@ -28,6 +28,9 @@ pub struct Server {
     /// Whether `GET /ws/echo` exists, for conformance suites.
     #[serde(deserialize_with = "read::flag")]
     pub echo: bool,
+    /// Whether `GET /metrics` exists, for Prometheus.
+    #[serde(deserialize_with = "read::flag")]
+    pub metrics: bool,
     /// This node's name; none lets the node choose one.
     #[serde(deserialize_with = "read::node_name")]
     pub node: Option<String>,

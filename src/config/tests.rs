@@ -272,9 +272,10 @@ fn a_bad_file_is_refused_with_the_key_the_value_and_what_was_expected() {
              \"info,rookery=debug\"",
         ),
         (
-            "[broker]\nurl = \"redis://user:hunter2@host:6379\"",
-            "broker.url: got \"redis://host:6379\", expected an empty value: this build has the embedded \
-             broker only",
+            "[broker]\nurl = \"http://user:hunter2@host:6379?x=hunter2\"",
+            "broker.url: got \"http://host:6379\", expected nothing, \
+             redis://[user:password@]host[:port][/database], the same with rediss:// for TLS, \
+             redis+sentinel://host:port,host:port/master, or redis+cluster://host:port,host:port",
         ),
         (
             "[api]\nkeys = [\"hunter2\"]",
@@ -372,4 +373,39 @@ fn guests_are_let_in_by_themselves_only_where_nobody_else_can_come() {
     assert!(!allowed("[server]\nlisten = [\"127.0.0.1:0\", \"0.0.0.0:0\"]"));
     assert!(!allowed("[auth]\nguest = \"off\""));
     assert!(allowed("[auth]\nguest = \"on\"\n[server]\nlisten = \"[::]:0\""));
+}
+
+#[test]
+fn an_address_of_redis_names_servers_and_how_to_get_in() {
+    let parse = |url: &str| {
+        let text = format!("[broker]\nurl = {url:?}");
+        Settings::from_toml(&text).map(|settings| settings.broker.url)
+    };
+    let shown = |url: &str| parse(url).unwrap().unwrap().to_string();
+    assert_eq!(parse("").unwrap(), None);
+    assert_eq!(shown("redis://localhost"), "redis://localhost:6379");
+    assert_eq!(shown("rediss://[::1]:7000/2"), "rediss://[::1]:7000");
+    assert_eq!(shown("redis+sentinel://a,b:7/main"), "redis+sentinel://a:26379,b:7/main");
+    assert_eq!(shown("rediss+cluster://u:p@a:1,b:2"), "rediss+cluster://a:1,b:2");
+    let address = parse("redis://own%40er:p%3Aw@h:1/3").unwrap().unwrap();
+    assert_eq!(address.username.as_deref(), Some("own@er"));
+    assert_eq!(address.password.unwrap().expose(), "p:w");
+    assert_eq!(address.database, 3);
+    let address = parse("redis+sentinel://:p@h/main?sentinel_password=q").unwrap().unwrap();
+    assert_eq!((address.username, address.password.unwrap().expose()), (None, "p"));
+    assert_eq!(address.sentinel_password.unwrap().expose(), "q");
+    for bad in [
+        "localhost",
+        "redis://",
+        "redis://a:0",
+        "redis://a:port",
+        "redis://a,b",
+        "redis://a/x",
+        "redis+sentinel://a",
+        "redis+cluster://a/0",
+        "redis+other://a",
+        "redis://a?x=1",
+    ] {
+        assert!(parse(bad).is_err(), "{bad}");
+    }
 }

@@ -14,15 +14,18 @@ const SUBPROTOCOL: &str = "bearer.";
 /// subprotocols, the query or the cookie. What a client says of this one
 /// connection goes before the cookie, which all its connections share.
 pub(super) fn identity(request: &HttpRequest, services: &Services) -> Result<Identity, Failure> {
+    let refused = &services.metrics.tokens_refused;
     let Some(token) = token(request) else {
+        refused.count("missing");
         return Err(Failure::unauthorized(
             "a token is needed: in `Authorization: Bearer`, as subprotocol `bearer.<token>`, \
              in the cookie `rookery_token` or in `?token=`",
         ));
     };
-    let verified = services.verifier.verify(&token, wall_clock());
+    let verified = services.verify(&token, wall_clock());
     verified.map_err(|error| {
         debug!("a token was refused: {}", error.cause());
+        refused.count(error.cause());
         Failure::unauthorized(error.to_string())
     })
 }

@@ -7,6 +7,8 @@ use actix_web::{
 use serde::Serialize;
 
 use crate::{
+    auth::AuthError,
+    cluster::Unreachable,
     model::{Code, Problem},
     session::Refused,
 };
@@ -14,12 +16,20 @@ use crate::{
 /// How long a client that finds the node full or draining should wait.
 const BUSY: Duration = Duration::from_secs(5);
 
+/// The same where the other nodes cannot be reached.
+const AWAY: Duration = Duration::from_secs(1);
+
 /// A request that was not fulfilled, as the client is told:
 /// `{"error": {"code", "message"}}` with a fitting status.
 #[derive(Debug)]
 pub(super) struct Failure {
     status: StatusCode,
-    problem: Problem,
+    /// Boxed, so that what goes well does not carry its size along.
+    problem: Box<Problem>,
+    /// The methods that are answered, where the one that came is not.
+    allow: Option<&'static str>,
+    /// What it is counted as, where the status does not say.
+    cause: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -35,7 +45,8 @@ struct Error<'a> {
 
 impl Failure {
     pub(super) fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
-        Self { status, problem: Problem::new(code, message) }
+        let problem = Box::new(Problem::new(code, message));
+        Self { status, problem, allow: None, cause: None }
     }
 
     pub(super) fn unauthorized(message: impl Into<String>) -> Self {
@@ -50,9 +61,29 @@ impl Failure {
         Self::new(StatusCode::NOT_FOUND, Code::NotFound, message)
     }
 
+    pub(super) fn method(allow: &'static str) -> Self {
+        let message = format!("this is answered to {allow} alone");
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        Self { allow: Some(allow), ..Self::new(status, Code::NotFound, message) }
+    }
+
+    fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message)
+    }
+
     pub(super) fn retry_after(mut self, after: Duration) -> Self {
         self.problem.retry_after = Some(after);
         self
+    }
+
+    /// A word for metrics, where this refuses an upgrade.
+    pub(super) fn cause(&self) -> &'static str {
+        self.cause.unwrap_or(match self.status {
+            StatusCode::UNAUTHORIZED => "token",
+            StatusCode::FORBIDDEN => "origin",
+            StatusCode::UPGRADE_REQUIRED => "handshake",
+            _ => "other",
+        })
     }
 }
 
@@ -60,13 +91,11 @@ impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
         let too_many =
             |message| Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message);
-        let unavailable =
-            |message| Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message);
-        match refused {
+        let failure = match refused {
             Refused::Full => {
-                unavailable("the node has as many connections as it may").retry_after(BUSY)
+                Self::unavailable("the node has as many connections as it may").retry_after(BUSY)
             }
-            Refused::Draining => unavailable("the node is shutting down").retry_after(BUSY),
+            Refused::Draining => Self::unavailable("the node is shutting down").retry_after(BUSY),
             Refused::Address => {
                 too_many("too many connections are open from this address").retry_after(BUSY)
             }
@@ -76,7 +105,19 @@ impl From<Refused> for Failure {
             Refused::TooOften(wait) => {
                 too_many("too many attempts to connect from this address").retry_after(wait)
             }
-        }
+            Refused::UserTooOften(wait) => {
+                too_many("too many attempts to connect of this user").retry_after(wait)
+            }
+            Refused::Revoked => Self::unauthorized(AuthError::Revoked.to_string()),
+            Refused::Unreachable => Unreachable.into(),
+        };
+        Self { cause: Some(refused.cause()), ..failure }
+    }
+}
+
+impl From<Unreachable> for Failure {
+    fn from(unreachable: Unreachable) -> Self {
+        Self::unavailable(unreachable.to_string()).retry_after(AWAY)
     }
 }
 
@@ -101,6 +142,9 @@ impl ResponseError for Failure {
         }
         if self.status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        }
+        if let Some(allow) = self.allow {
+            response.insert_header((header::ALLOW, allow));
         }
         if self.status == StatusCode::UPGRADE_REQUIRED {
             // RFC 9110, section 15.5.22, and RFC 6455, section 4.4.

@@ -1,5 +1,3 @@
-use std::time;
-
 use actix_web::{
     HttpRequest, HttpResponse,
     cookie::{Cookie, SameSite, time::Duration},
@@ -7,14 +5,15 @@ use actix_web::{
     web,
 };
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
 
 use super::{
+    body,
     credentials::{self, COOKIE},
     failure::Failure,
     peer,
 };
 use crate::{
+    auth::AuthError,
     model::{Code, Timestamp, UserId, wall_clock},
     session::Services,
 };
@@ -22,10 +21,8 @@ use crate::{
 /// A body larger than this is not looked at.
 const BODY_BYTES: usize = 4096;
 
-/// How long it may take to arrive.
-const BODY_TIMEOUT: time::Duration = time::Duration::from_secs(10);
-
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Request {
     name: String,
 }
@@ -41,7 +38,7 @@ struct Answer {
 /// guest whose token still holds gets another one for the same user.
 pub(super) async fn enter(
     request: HttpRequest,
-    body: web::Payload,
+    payload: web::Payload,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Failure> {
     let settings = &services.settings;
@@ -52,12 +49,16 @@ pub(super) async fn enter(
              reach, or no secret signs tokens",
         )
     })?;
-    peer::approach(&request, &services)?;
-    let Request { name } = read(body).await?;
+    peer::approach(&request, &services).await?;
+    let Request { name } = body::read(payload, BODY_BYTES).await?;
     let now = wall_clock();
-    let known = credentials::bearer(&request)
-        .and_then(|token| services.verifier.verify(token, now).ok())
-        .filter(|identity| identity.guest);
+    let known = match credentials::bearer(&request).map(|token| services.verify(token, now)) {
+        // Whom a backend sent away is not given the next one at once.
+        Some(Err(error @ AuthError::Revoked)) => {
+            return Err(Failure::unauthorized(error.to_string()));
+        }
+        known => known.and_then(Result::ok).filter(|identity| identity.guest),
+    };
     let guest = match known {
         Some(identity) => minter.renew_guest(&identity.profile, now),
         None => minter.guest(&name, now),
@@ -78,18 +79,4 @@ pub(super) async fn enter(
         .finish();
     let (token, user, expires_at) = (guest.token, guest.user, guest.expires_at);
     Ok(HttpResponse::Ok().cookie(cookie).json(Answer { token, user, expires_at }))
-}
-
-async fn read(body: web::Payload) -> Result<Request, Failure> {
-    let whole = timeout(BODY_TIMEOUT, body.to_bytes_limited(BODY_BYTES)).await.map_err(|_| {
-        let message = format!("the body did not arrive within {BODY_TIMEOUT:?}");
-        Failure::new(StatusCode::REQUEST_TIMEOUT, Code::BadMessage, message)
-    })?;
-    let whole = whole.map_err(|_| {
-        let message = format!("the body is over {BODY_BYTES} bytes");
-        Failure::new(StatusCode::PAYLOAD_TOO_LARGE, Code::TooLarge, message)
-    })?;
-    let whole = whole.map_err(|_| Failure::bad_request("the body did not arrive whole"))?;
-    serde_json::from_slice(&whole)
-        .map_err(|error| Failure::bad_request(format!("expected {{\"name\": \"…\"}}: {error}")))
 }

@@ -1,8 +1,7 @@
-use std::{fs, sync::OnceLock};
-
 use actix_web::{HttpResponse, http::header, web};
 use serde::Serialize;
 
+use super::process;
 use crate::session::Services;
 
 #[derive(Serialize)]
@@ -28,6 +27,14 @@ struct Descriptors {
 struct Broker {
     kind: &'static str,
     ok: bool,
+    /// Why it cannot be used.
+    problem: Option<&'static str>,
+    /// How long this node's last word to itself took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probe_lag_ms: Option<f64>,
+    /// How many nodes there are, this one among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nodes: Option<usize>,
 }
 
 /// `GET /healthz`: whether the process works.
@@ -48,36 +55,30 @@ fn answer(health: &Health<'_>, good: bool) -> HttpResponse {
 
 fn health(services: &Services) -> Health<'_> {
     let registry = &services.registry;
-    let broker = services.broker.health();
-    let draining = registry.is_draining();
+    let (broker, figures) = (services.broker.health(), services.broker.figures());
     Health {
         node: &services.node,
         version: env!("CARGO_PKG_VERSION"),
-        ready: broker.ok && services.presence.connected() && !draining && !registry.is_full(),
-        draining,
+        ready: is_ready(services, broker.ok),
+        draining: registry.is_draining(),
         connections: registry.connections(),
         max_connections: services.settings.server.max_connections,
-        fds: Descriptors { open: open_descriptors(), allowed: allowed_descriptors() },
-        broker: Broker { kind: broker.kind, ok: broker.ok },
+        fds: Descriptors {
+            open: process::open_descriptors(),
+            allowed: process::allowed_descriptors(),
+        },
+        broker: Broker {
+            kind: broker.kind,
+            ok: broker.ok,
+            problem: broker.problem,
+            probe_lag_ms: figures.as_ref().map(|it| it.probe_lag.as_micros() as f64 / 1000.0),
+            nodes: figures.as_ref().map(|it| it.nodes),
+        },
     }
 }
 
-/// How many files and sockets the process has open; unknown where the system
-/// does not say.
-fn open_descriptors() -> Option<u64> {
-    const LISTING: &str = "/proc/self/fd";
-    // Linux 6.2 and later give their number as the listing's size; to count
-    // them one by one costs the more, the more there are.
-    let size = fs::metadata(LISTING).ok()?.len();
-    if size > 0 {
-        return Some(size);
-    }
-    // The listing itself is one of them.
-    fs::read_dir(LISTING).ok().map(|listing| (listing.count() as u64).saturating_sub(1))
-}
-
-/// How many it may have open; the start raises that to what it can be.
-fn allowed_descriptors() -> Option<u64> {
-    static ALLOWED: OnceLock<Option<u64>> = OnceLock::new();
-    *ALLOWED.get_or_init(|| rlimit::getrlimit(rlimit::Resource::NOFILE).ok().map(|(soft, _)| soft))
+/// Whether the node takes new clients, with a broker that works or does not.
+pub(super) fn is_ready(services: &Services, broker: bool) -> bool {
+    let registry = &services.registry;
+    broker && services.presence.connected() && !registry.is_draining() && !registry.is_full()
 }

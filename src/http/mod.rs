@@ -1,12 +1,16 @@
 //! The HTTP side: the table of routes, and what each does.
 
+mod api;
+mod body;
 mod credentials;
 mod failure;
 mod guest;
 mod health;
+mod metrics;
 mod origin;
 mod pages;
 mod peer;
+mod process;
 mod socket;
 pub mod upgrade;
 
@@ -31,15 +35,19 @@ pub fn routes(
     upgradable: Upgradable,
 ) -> impl FnOnce(&mut web::ServiceConfig) {
     move |app| {
-        let echo = services.settings.server.echo;
+        let (echo, metrics) = (services.settings.server.echo, services.settings.server.metrics);
         app.app_data(web::Data::from(services)).app_data(upgradable);
         app.route("/ws", web::get().to(socket::member));
         if echo {
             app.route("/ws/echo", web::get().to(socket::echo));
         }
         app.route("/auth/guest", web::post().to(guest::enter));
+        app.service(api::calls());
         app.route("/healthz", web::get().to(health::live));
         app.route("/readyz", web::get().to(health::ready));
+        if metrics {
+            app.route("/metrics", web::get().to(metrics::show));
+        }
         app.default_service(web::to(pages::page));
     }
 }

@@ -7,13 +7,13 @@ use std::{
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::{Method, StatusCode, header},
+    http::{Method, header},
     web,
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 use super::failure::Failure;
-use crate::{model::Code, session::Services};
+use crate::session::Services;
 
 /// The pages built into the binary; a debug build reads them from disk.
 #[derive(RustEmbed)]
@@ -32,8 +32,7 @@ pub(super) async fn page(
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Failure> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let message = format!("`{}` is not answered here", request.method());
-        return Err(Failure::new(StatusCode::METHOD_NOT_ALLOWED, Code::NotFound, message));
+        return Err(Failure::method("GET, HEAD"));
     }
     let path = match request.path().trim_start_matches('/') {
         "" => "index.html",

@@ -1,18 +1,18 @@
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    time::Instant,
-};
+use std::net::{IpAddr, Ipv4Addr};
 
 use actix_web::HttpRequest;
 
 use super::{failure::Failure, origin};
-use crate::session::Services;
+use crate::{cluster::Attempt, session::Services};
 
 /// Somebody wants in: refuses who tries too often and pages that may not, before
 /// anything is read of them. Answers the address that limits count.
-pub(super) fn approach(request: &HttpRequest, services: &Services) -> Result<IpAddr, Failure> {
+pub(super) async fn approach(
+    request: &HttpRequest,
+    services: &Services,
+) -> Result<IpAddr, Failure> {
     let address = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-    services.registry.attempt(address, Instant::now())?;
+    services.registry.attempt(Attempt::Address(address)).await?;
     origin::check(request, services)?;
     Ok(address)
 }

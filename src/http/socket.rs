@@ -12,6 +12,7 @@ use super::{
     peer,
 };
 use crate::{
+    cluster::Attempt,
     model::{Code, Epoch, NameError, Problem, RoomName, Seq},
     session::{Role, Seed, Services},
     wire::{Command, Incoming, Protocol, Since},
@@ -23,17 +24,22 @@ pub(super) async fn member(
     request: HttpRequest,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Failure> {
-    let address = peer::approach(&request, &services)?;
-    let identity = credentials::identity(&request, &services)?;
+    let opened = open_member(&request, &services).await;
+    opened.inspect_err(|failure| services.metrics.upgrades_refused.count(failure.cause()))
+}
+
+async fn open_member(request: &HttpRequest, services: &Services) -> Result<HttpResponse, Failure> {
+    let address = peer::approach(request, services).await?;
+    let identity = credentials::identity(request, services)?;
+    services.registry.attempt(Attempt::User(&identity.profile.user)).await?;
     let rooms = services.settings.limits.rooms_per_session;
     let Wishes { requests, session } = Wishes::read(request.query_string(), rooms);
-    let (protocol, subprotocol) = Protocol::negotiate(offers(&request));
-    let mut response = handshake(&request)?;
+    let (protocol, subprotocol) = Protocol::negotiate(offers(request));
+    let mut response = handshake(request)?;
     if let Some(subprotocol) = subprotocol {
         response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, subprotocol));
     }
-    let permit =
-        services.registry.admit(address, Some(&identity.profile.user), session.as_deref())?;
+    let permit = services.registry.admit(address, Some(&identity), session.as_deref()).await?;
     let role = Role::Member { identity: Box::new(identity), requests };
     Ok(sown(response.finish(), Seed { permit, role, protocol }))
 }
@@ -43,9 +49,14 @@ pub(super) async fn echo(
     request: HttpRequest,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Failure> {
-    let address = peer::approach(&request, &services)?;
-    let response = handshake(&request)?.finish();
-    let permit = services.registry.admit(address, None, None)?;
+    let opened = open_echo(&request, &services).await;
+    opened.inspect_err(|failure| services.metrics.upgrades_refused.count(failure.cause()))
+}
+
+async fn open_echo(request: &HttpRequest, services: &Services) -> Result<HttpResponse, Failure> {
+    let address = peer::approach(request, services).await?;
+    let response = handshake(request)?.finish();
+    let permit = services.registry.admit(address, None, None).await?;
     Ok(sown(response, Seed { permit, role: Role::Echo, protocol: Protocol::Json }))
 }
 

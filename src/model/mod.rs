@@ -17,7 +17,7 @@ pub use farewell::Farewell;
 pub use grants::{Action, Grants};
 pub use ids::{LinkId, WorkerId};
 pub use member::{Availability, META_BYTES, Member, Naming, PresenceDiff, Profile, Status};
-pub use names::{NameError, RoomName, SessionId, UserId};
+pub use names::{LifeId, NameError, RoomName, SessionId, UserId};
 pub use pattern::{Pattern, PatternError};
 pub use position::{Epoch, Position, Seq};
 pub use problem::{Code, Current, Problem};

@@ -1,6 +1,6 @@
 use std::{borrow::Borrow, fmt, sync::Arc};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{NAME_CHARACTERS, random_u64};
 
@@ -56,6 +56,13 @@ macro_rules! shared_text {
                 serializer.serialize_str(&self.0)
             }
         }
+
+        /// Of another node's word, which checked it.
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Arc::deserialize(deserializer).map(Self)
+            }
+        }
     };
 }
 
@@ -76,6 +83,25 @@ shared_text! {
     SessionId
 }
 
+shared_text! {
+    /// One life of a node: its name, and what no other node and no other life
+    /// of it has. It ends with the process, or when the other nodes gave the
+    /// node up.
+    LifeId
+}
+
+impl LifeId {
+    /// A new life of the node of this name.
+    pub fn random(node: &str) -> Self {
+        Self(format!("{node}.{:016x}", random_u64()).into())
+    }
+
+    /// The life another node names.
+    pub fn named(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
 impl RoomName {
     /// The room a client names.
     ///
@@ -93,6 +119,11 @@ impl RoomName {
             });
         }
         Ok(Self(text.into()))
+    }
+
+    /// The room another node names.
+    pub fn named(text: &str) -> Self {
+        Self(text.into())
     }
 
     /// The room that is `user`'s inbox.

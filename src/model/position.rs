@@ -1,5 +1,12 @@
-use std::fmt;
+use std::{
+    fmt,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
+use ahash::RandomState;
 use serde::{Serialize, Serializer};
 
 use super::random_u64;
@@ -13,9 +20,15 @@ pub type Seq = u64;
 pub struct Epoch(u64);
 
 impl Epoch {
-    /// An epoch that no other log has.
+    /// An epoch that no other log has. One is at hand for every write to a log
+    /// that may turn out to be gone, so that asking the operating system each
+    /// time would cost more than the rest: a count is hashed under a random key.
     pub fn random() -> Self {
-        Self(random_u64())
+        static KEY: LazyLock<RandomState> = LazyLock::new(|| {
+            RandomState::with_seeds(random_u64(), random_u64(), random_u64(), random_u64())
+        });
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        Self(KEY.hash_one(COUNT.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// The epoch a client or another node names, if it has the form of one.

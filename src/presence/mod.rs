@@ -5,13 +5,25 @@
 //! [`Roster`], a plain value. It tells a worker what changed in the rooms that
 //! the worker has members of, and answers on the same way, so that an answer
 //! and the changes after it arrive in their order.
+//!
+//! Where the node is one of several, it [follows](crate::cluster::Cluster::follow)
+//! the rooms that it has members of, the inbox rooms of the users that are
+//! connected here or watched from here, and tells the others what its own part
+//! in these is. The roster folds what the others told with what is here.
 
+mod following;
+mod handlers;
+mod messages;
+mod neighbours;
 mod outbox;
 mod roster;
 mod supervisor;
+mod telling;
+#[cfg(test)]
+mod tests;
 
-pub use roster::{Effect, RoomFull, Roster};
-pub use supervisor::{
-    Connect, Disconnect, News, PresenceSupervisor, Register, SetStatus, Ticket, Track, Untrack,
-    Unwatch, Watch, WhoIs,
+pub use messages::{
+    Connect, Disconnect, News, Register, SetStatus, Ticket, Track, Untrack, Unwatch, Watch, WhoIs,
 };
+pub use roster::{Effect, RoomFull, Roster};
+pub use supervisor::PresenceSupervisor;

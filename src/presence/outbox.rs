@@ -2,8 +2,8 @@ use actix::prelude::*;
 use ahash::AHashMap;
 use indexmap::IndexMap;
 
-use super::supervisor::{News, Ticket};
-use crate::model::{Availability, PresenceChanges, RoomName, UserId, WorkerId};
+use super::messages::{News, Ticket};
+use crate::model::{Availability, Member, PresenceChanges, RoomName, UserId, WorkerId};
 
 /// An answer whose contents are looked up when it is sent, so that it agrees
 /// with the changes sent before it and after it.
@@ -11,6 +11,9 @@ pub(super) enum Answer {
     Members(Ticket, RoomName),
     Watched(Ticket, Vec<UserId>),
     RoomFull(Ticket),
+    /// Of a room that nothing is told of here: what was asked for is the answer.
+    Asked(Ticket, Vec<Member>, usize),
+    Unreachable(Ticket),
 }
 
 /// What waits for each worker. A worker's queue is bounded and may refuse; then

@@ -1,3 +1,8 @@
+mod fold;
+mod leaving;
+mod others;
+mod own;
+mod place;
 #[cfg(test)]
 mod tests;
 
@@ -10,21 +15,30 @@ use std::{
 use ahash::{AHashMap, AHashSet};
 use serde_json::value::RawValue;
 
+use self::place::{Here, Occupant, Place, Word};
 use crate::{
+    cluster::Said,
     config,
     model::{
-        Availability, Change, LinkId, Member, PresenceChanges, Profile, RoomName, Status,
+        Availability, LifeId, LinkId, Member, PresenceChanges, Profile, RoomName, Status,
         Timestamp, UserId, WorkerId,
     },
 };
 
-/// Something the workers have to be told.
+/// Something that follows from what the roster was told.
 #[derive(Debug)]
 pub enum Effect {
     /// The members of a room changed.
     Room(RoomName, PresenceChanges),
     /// A user came, went or changed its status.
     Online(UserId, Availability),
+    /// This node's entry of a user in a room is another now.
+    Own(RoomName, UserId),
+    /// The first user of this node is in a room, or connected, where the room
+    /// is its inbox.
+    Occupied(RoomName),
+    /// The last one is gone.
+    Deserted(RoomName),
 }
 
 /// The room holds as many sessions as it may.
@@ -35,12 +49,21 @@ pub struct RoomFull;
 /// what follows from a call waits in [`effects`](Roster::take_effects).
 pub struct Roster {
     grace: Duration,
+    lease: Duration,
     rooms_settings: config::Rooms,
+    /// Whether there are other nodes, who have to be told.
+    has_others: bool,
     links: AHashMap<LinkId, Link>,
+    /// The users of this node.
     people: AHashMap<UserId, Person>,
+    /// The rooms that users of this node are in.
     places: AHashMap<RoomName, Place>,
+    /// What the other nodes told of users' connections.
+    connected_elsewhere: AHashMap<UserId, Vec<Word>>,
     /// Who leaves when; in the order of time, because the grace is the same for all.
     departures: VecDeque<(Instant, UserId, Option<RoomName>)>,
+    /// Which words hold until when; in the order of time as well.
+    doubts: VecDeque<(Instant, RoomName, UserId, LifeId)>,
     effects: Vec<Effect>,
 }
 
@@ -51,60 +74,41 @@ struct Link {
     rooms: AHashSet<RoomName>,
 }
 
-/// One user, while it has a connection or its grace lasts.
+/// One user of this node, while it has a connection or its grace lasts.
 struct Person {
     profile: Arc<Profile>,
-    status: Status,
-    /// Shown in place of the profile's, once the user has set it.
-    meta: Option<Arc<RawValue>>,
+    profiled_at: Timestamp,
+    said: Option<Said>,
     links: usize,
+    since: Timestamp,
     rooms: AHashSet<RoomName>,
     leaves_at: Option<Instant>,
 }
 
-/// One room.
-struct Place {
-    occupants: AHashMap<UserId, Occupant>,
-    /// How many sessions each worker has here.
-    workers: AHashMap<WorkerId, usize>,
-    presence_limit: usize,
-    sessions_limit: usize,
-}
-
-/// One user in one room.
-struct Occupant {
-    sessions: usize,
-    since: Timestamp,
-    leaves_at: Option<Instant>,
-}
-
-impl Person {
-    fn member(&self, occupant: &Occupant) -> Member {
-        let user = &self.profile.user;
-        Member {
-            user: user.clone(),
-            name: self.profile.name.clone().unwrap_or_else(|| user.as_str().into()),
-            status: self.status,
-            // In its grace a user is shown as others last saw it.
-            sessions: occupant.sessions.max(1),
-            since: occupant.since,
-            meta: self.meta.clone().or_else(|| self.profile.meta.clone()),
-        }
-    }
-}
-
 impl Roster {
-    /// Nobody is anywhere. A user whose last session ended stays for `grace`.
-    pub fn new(grace: Duration, rooms: &config::Rooms) -> Self {
+    /// Nobody is anywhere, and there is no other node. A user whose last session
+    /// ended stays for the grace.
+    pub fn new(presence: &config::Presence, rooms: &config::Rooms) -> Self {
         Self {
-            grace,
+            grace: presence.grace,
+            lease: presence.lease,
             rooms_settings: rooms.clone(),
+            has_others: false,
             links: AHashMap::new(),
             people: AHashMap::new(),
             places: AHashMap::new(),
+            connected_elsewhere: AHashMap::new(),
             departures: VecDeque::new(),
+            doubts: VecDeque::new(),
             effects: Vec::new(),
         }
+    }
+
+    /// The same where there are other nodes: what is to be told them, and where
+    /// to listen to them, is among the effects.
+    #[must_use]
+    pub fn with_others(self) -> Self {
+        Self { has_others: true, ..self }
     }
 
     /// What follows from the calls since this was last asked, in their order.
@@ -114,7 +118,13 @@ impl Roster {
 
     /// A connection of a user began, or has a new token: what the newest one
     /// says is shown.
-    pub fn connect(&mut self, link: LinkId, worker: WorkerId, profile: Arc<Profile>) {
+    pub fn connect(
+        &mut self,
+        link: LinkId,
+        worker: WorkerId,
+        profile: Arc<Profile>,
+        at: Timestamp,
+    ) {
         let user = profile.user.clone();
         let mut is_new = false;
         self.links.entry(link).or_insert_with(|| {
@@ -125,26 +135,27 @@ impl Roster {
             Some(person) => {
                 person.links += usize::from(is_new);
                 person.leaves_at = None;
-                let shown = |profile: &Profile| {
-                    (profile.name.clone(), profile.meta.as_ref().map(|meta| meta.get().to_owned()))
-                };
-                let changed = shown(&person.profile) != shown(&profile);
-                person.profile = profile;
-                if changed {
-                    self.show_everywhere(&user);
-                }
+                self.profile(&user, profile, at);
             }
             None => {
+                let before = self.availability(&user);
+                let elsewhere = self.connected_elsewhere.get(&user).into_iter().flatten();
+                let said = fold::newest(elsewhere.filter_map(|word| word.entry.said.as_ref()));
                 let person = Person {
                     profile,
-                    status: Status::Online,
-                    meta: None,
+                    profiled_at: at,
+                    said: said.cloned(),
                     links: 1,
+                    since: at,
                     rooms: AHashSet::new(),
                     leaves_at: None,
                 };
                 self.people.insert(user.clone(), person);
-                self.effects.push(Effect::Online(user, Availability::Online));
+                self.note_availability(&user, before);
+                if self.has_others {
+                    self.effects.push(Effect::Occupied(RoomName::inbox(&user)));
+                }
+                self.note_connected(&user);
             }
         }
     }
@@ -154,12 +165,7 @@ impl Roster {
         let Some(Link { worker, user, rooms }) = self.links.remove(&link) else { return };
         let leaves_at = now + self.grace;
         for room in rooms {
-            if self.vacate(&room, &user, worker) {
-                if let Some(place) = self.places.get_mut(&room)
-                    && let Some(occupant) = place.occupants.get_mut(&user)
-                {
-                    occupant.leaves_at = Some(leaves_at);
-                }
+            if self.vacate(&room, &user, worker, Some(leaves_at)) {
                 self.departures.push_back((leaves_at, user.clone(), Some(room)));
             }
         }
@@ -167,8 +173,9 @@ impl Roster {
             person.links -= 1;
             if person.links == 0 {
                 person.leaves_at = Some(leaves_at);
-                self.departures.push_back((leaves_at, user, None));
+                self.departures.push_back((leaves_at, user.clone(), None));
             }
+            self.note_connected(&user);
         }
     }
 
@@ -179,20 +186,14 @@ impl Roster {
     pub fn track(&mut self, link: LinkId, room: &RoomName, at: Timestamp) -> Result<(), RoomFull> {
         let Some(known) = self.links.get_mut(&link) else { return Ok(()) };
         let settings = &self.rooms_settings;
-        let place = self.places.entry(room.clone()).or_insert_with(|| {
-            let settings = settings.for_room(room.as_str());
-            Place {
-                occupants: AHashMap::new(),
-                workers: AHashMap::new(),
-                presence_limit: settings.presence_limit,
-                sessions_limit: settings.members,
-            }
-        });
+        let place = self
+            .places
+            .entry(room.clone())
+            .or_insert_with(|| Place::new(settings.for_room(room.as_str())));
         if known.rooms.contains(room) {
             return Ok(());
         }
-        let sessions: usize = place.workers.values().sum();
-        if place.sessions_limit != 0 && sessions >= place.sessions_limit {
+        if place.is_full() {
             return Err(RoomFull);
         }
         known.rooms.insert(room.clone());
@@ -200,21 +201,17 @@ impl Roster {
         let user = known.user.clone();
         let Some(person) = self.people.get_mut(&user) else { return Ok(()) };
         person.rooms.insert(room.clone());
-        let mut is_new = false;
-        let occupant = place.occupants.entry(user.clone()).or_insert_with(|| {
-            is_new = true;
-            Occupant { sessions: 0, since: at, leaves_at: None }
-        });
-        occupant.sessions += 1;
-        // Somebody who came back within the grace had never left.
-        let came_back = occupant.leaves_at.take().is_some();
-        if is_new {
-            let member = person.member(occupant);
-            self.tell(room, user, Change::Joined(member));
-        } else if !came_back {
-            let member = person.member(occupant);
-            self.tell(room, user, Change::Updated(member));
+        if self.has_others && place.here == 0 {
+            self.effects.push(Effect::Occupied(room.clone()));
         }
+        self.alter(room, &user, |occupant| {
+            let here =
+                occupant.here.get_or_insert(Here { sessions: 0, since: at, leaves_at: None });
+            here.sessions += 1;
+            // Somebody who came back within the grace had never left.
+            here.leaves_at = None;
+        });
+        self.note_own(room, &user);
         Ok(())
     }
 
@@ -225,38 +222,33 @@ impl Roster {
             return;
         }
         let (worker, user) = (known.worker, known.user.clone());
-        if self.vacate(room, &user, worker) {
+        if self.vacate(room, &user, worker, None) {
             self.leave(room, &user);
         }
     }
 
     /// A user says something new of itself, in all its rooms.
-    pub fn set_status(&mut self, link: LinkId, status: Status, meta: Option<Arc<RawValue>>) {
+    pub fn set_status(
+        &mut self,
+        link: LinkId,
+        status: Status,
+        meta: Option<Arc<RawValue>>,
+        at: Timestamp,
+    ) {
         let Some(user) = self.links.get(&link).map(|link| link.user.clone()) else { return };
-        let Some(person) = self.people.get_mut(&user) else { return };
-        if person.status != status {
-            person.status = status;
-            self.effects.push(Effect::Online(user.clone(), status.into()));
-        }
-        if meta.is_some() {
-            person.meta = meta;
-        }
-        self.show_everywhere(&user);
+        self.revise(&user, true, |person| {
+            let earlier = person.said.take();
+            // A clock may be behind that of the node where the user spoke last.
+            let at = earlier.as_ref().map_or(at, |earlier| at.max(earlier.at + 1));
+            let meta = meta.or_else(|| earlier.and_then(|earlier| earlier.meta));
+            person.said = Some(Said { status, meta, at });
+        });
     }
 
     /// The members of a room and how many there are; the number alone where
     /// they are more than the room's namespace shows.
     pub fn members(&self, room: &RoomName) -> (Vec<Member>, usize) {
-        let Some(place) = self.places.get(room) else { return (Vec::new(), 0) };
-        let count = place.occupants.len();
-        if count > place.presence_limit {
-            return (Vec::new(), count);
-        }
-        let member =
-            |(user, occupant)| self.people.get(user).map(|it: &Person| it.member(occupant));
-        let mut members: Vec<Member> = place.occupants.iter().filter_map(member).collect();
-        members.sort_by(|a, b| (a.since, &a.user).cmp(&(b.since, &b.user)));
-        (members, count)
+        self.places.get(room).map_or_else(Default::default, |place| place.members(&self.people))
     }
 
     /// Which workers have sessions in a room.
@@ -264,99 +256,62 @@ impl Roster {
         self.places.get(room).map_or_else(Vec::new, |place| place.workers.keys().copied().collect())
     }
 
+    /// Whether a room has more sessions than it may.
+    pub fn is_over(&self, room: &RoomName) -> bool {
+        self.places.get(room).is_some_and(Place::is_over)
+    }
+
     /// Whether a user is there, and how.
     pub fn availability(&self, user: &UserId) -> Availability {
-        self.people.get(user).map_or(Availability::Offline, |person| person.status.into())
+        let person = self.people.get(user);
+        let elsewhere = self.connected_elsewhere.get(user);
+        if person.is_none() && elsewhere.is_none() {
+            return Availability::Offline;
+        }
+        let words = elsewhere.into_iter().flatten().filter_map(|word| word.entry.said.as_ref());
+        let said = words.chain(person.and_then(|person| person.said.as_ref()));
+        fold::newest(said).map_or(Status::Online, |said| said.status).into()
     }
 
-    /// Lets those go whose grace is over; answers when the next one's is.
-    pub fn expire(&mut self, now: Instant) -> Option<Instant> {
-        while let Some((at, ..)) = self.departures.front() {
-            if *at > now {
-                return Some(*at);
-            }
-            let Some((at, user, room)) = self.departures.pop_front() else { break };
-            match room {
-                Some(room) => {
-                    let left = self.places.get(&room).and_then(|place| place.occupants.get(&user));
-                    if left.is_some_and(|occupant| occupant.leaves_at == Some(at)) {
-                        self.leave(&room, &user);
-                    }
-                }
-                None => {
-                    if self.people.get(&user).is_some_and(|it| it.leaves_at == Some(at)) {
-                        self.people.remove(&user);
-                        self.effects.push(Effect::Online(user, Availability::Offline));
-                    }
-                }
-            }
-        }
-        None
-    }
-
-    /// Takes one session out of a room; whether it was the user's last there.
-    fn vacate(&mut self, room: &RoomName, user: &UserId, worker: WorkerId) -> bool {
-        let Some(place) = self.places.get_mut(room) else { return false };
-        if let Some(sessions) = place.workers.get_mut(&worker) {
-            *sessions -= 1;
-            if *sessions == 0 {
-                place.workers.remove(&worker);
-            }
-        }
-        let Some(occupant) = place.occupants.get_mut(user) else { return false };
-        occupant.sessions = occupant.sessions.saturating_sub(1);
-        if occupant.sessions == 0 {
-            return true;
-        }
-        if let Some(person) = self.people.get(user) {
-            let member = person.member(occupant);
-            self.tell(room, user.clone(), Change::Updated(member));
-        }
-        false
-    }
-
-    fn leave(&mut self, room: &RoomName, user: &UserId) {
-        if let Some(place) = self.places.get_mut(room) {
-            place.occupants.remove(user);
-        }
-        if let Some(person) = self.people.get_mut(user) {
-            person.rooms.remove(room);
-        }
-        self.tell(room, user.clone(), Change::Left);
-        if self.places.get(room).is_some_and(|place| place.occupants.is_empty()) {
-            self.places.remove(room);
+    /// A user of this node shows what a token says.
+    fn profile(&mut self, user: &UserId, profile: Arc<Profile>, at: Timestamp) {
+        let Some(person) = self.people.get_mut(user) else { return };
+        let known = &person.profile;
+        let changed = known.name != profile.name
+            || fold::text(known.meta.as_ref()) != fold::text(profile.meta.as_ref());
+        if changed || self.has_others {
+            self.revise(user, changed, |person| {
+                person.profile = profile;
+                person.profiled_at = at;
+            });
         }
     }
 
-    fn show_everywhere(&mut self, user: &UserId) {
+    /// Changes what a user of this node shows of itself in all its rooms, and
+    /// notes what others see of it: in each room, or where they see a change.
+    fn revise(&mut self, user: &UserId, always: bool, act: impl FnOnce(&mut Person)) {
         let Some(person) = self.people.get(user) else { return };
-        let mut shown = Vec::new();
-        for room in &person.rooms {
-            if let Some(occupant) = self.places.get(room).and_then(|it| it.occupants.get(user)) {
-                shown.push((room.clone(), person.member(occupant)));
+        let known = |room: &RoomName| (room.clone(), self.member(room, user));
+        let rooms: Vec<_> = person.rooms.iter().map(known).collect();
+        let before = self.availability(user);
+        if let Some(person) = self.people.get_mut(user) {
+            act(person);
+        }
+        self.note_availability(user, before);
+        for (room, before) in rooms {
+            let Some(after) = self.member(&room, user) else { continue };
+            if always || !before.is_some_and(|before| fold::alike(&before, &after)) {
+                self.note_update(&room, user, after);
             }
+            self.note_own(&room, user);
         }
-        for (room, member) in shown {
-            self.tell(&room, user.clone(), Change::Updated(member));
-        }
+        self.note_connected(user);
     }
 
-    /// Notes a change for the workers of the room: by name while the room is
-    /// small, else by number alone.
-    fn tell(&mut self, room: &RoomName, user: UserId, change: Change) {
-        let Some(place) = self.places.get(room) else { return };
-        let count = place.occupants.len();
-        let changes = if count > place.presence_limit || place.presence_limit == 0 {
-            if matches!(change, Change::Updated(_)) {
-                return;
-            }
-            PresenceChanges::count_alone(count)
-        } else if count == place.presence_limit && matches!(change, Change::Left) {
-            // Small enough again: whoever knows the number alone needs all names.
-            PresenceChanges::all(self.members(room).0)
-        } else {
-            PresenceChanges::of(user, change, count)
-        };
-        self.effects.push(Effect::Room(room.clone(), changes));
+    fn note_availability(&mut self, user: &UserId, before: Availability) {
+        let now = self.availability(user);
+        if now != before {
+            self.effects.push(Effect::Online(user.clone(), now));
+        }
     }
 }

@@ -183,6 +183,16 @@ impl Room {
         self.accept(publication)
     }
 
+    /// The broker tells where the log ends.
+    pub fn reaches(&mut self, end: Position) -> Accepted {
+        let Some(position) = self.position else { return Accepted::Nothing };
+        if end.epoch == position.epoch && end.seq <= position.seq {
+            return Accepted::Nothing;
+        }
+        self.ahead = Some(end);
+        if self.repairing { Accepted::Nothing } else { Accepted::Gap }
+    }
+
     /// Takes the next entry of the log.
     fn accept(&mut self, publication: &Arc<Publication>) -> Accepted {
         self.position = Some(Position { epoch: publication.epoch, seq: publication.seq });

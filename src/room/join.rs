@@ -163,7 +163,11 @@ impl RoomSupervisor {
         let Some((cursor, after)) = missed.and_then(|it| continued(snapshot.position, it)) else {
             return self.enter(name, Waiting::Join(entrant), ctx);
         };
-        let Entrant { id, sees, done, .. } = entrant;
+        let Entrant { id, start, sees, done, .. } = entrant;
+        self.metrics.joins.inc();
+        if matches!(start, Start::After { .. }) {
+            self.metrics.resumed(snapshot.recovered);
+        }
         let (outbound, session) = (attached.outbound.clone(), attached.session.clone());
         let user = attached.profile.user.clone();
 

@@ -34,6 +34,9 @@ impl RoomSupervisor {
             Ok(snapshot) if snapshot.recovered => {
                 let Some(room) = act.rooms.get_mut(&name) else { return };
                 let behind = room.repaired(&snapshot.messages);
+                if !snapshot.messages.is_empty() {
+                    act.metrics.gaps_repaired.inc();
+                }
                 // Sets may be among them, or nothing at all: what has nothing
                 // waiting costs nothing.
                 act.accepted(Accepted::Latest, &name, ctx);
@@ -57,6 +60,7 @@ impl RoomSupervisor {
 
     /// The log does not reach back: members are told so with a fresh `joined`.
     fn restart(&mut self, room: RoomName, snapshot: Snapshot) {
+        self.metrics.logs_restarted.inc();
         let worker = self.worker;
         let ticket = self.ticket(Question::Restart(room.clone(), snapshot));
         self.presence.do_send(presence::WhoIs { ticket, worker, room });

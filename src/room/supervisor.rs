@@ -15,8 +15,9 @@ use super::{
     watch::Watchers,
 };
 use crate::{
-    broker::{Broker, Delivery, Snapshot, Subscriber},
+    broker::{Broker, Delivery, Snapshot, Subscriber, Unavailable},
     config,
+    metrics::Metrics,
     model::{Code, Farewell, LinkId, Problem, Profile, RoomName, SessionId, WorkerId},
     outbound::Outbound,
     presence::{self, News, PresenceSupervisor, Ticket},
@@ -69,6 +70,7 @@ pub struct RoomSupervisor {
     pub(super) questions: AHashMap<Ticket, Question>,
     last_ticket: u64,
     pub(super) watchers: Watchers,
+    pub(super) metrics: Arc<Metrics>,
     coalesce: Duration,
     watched_users: usize,
     /// Rooms with messages that leave at the end of this turn.
@@ -95,6 +97,7 @@ impl RoomSupervisor {
         links: Links,
         outbound: &config::Outbound,
         limits: &config::Limits,
+        metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             worker: WorkerId::next(),
@@ -108,6 +111,7 @@ impl RoomSupervisor {
             questions: AHashMap::new(),
             last_ticket: 0,
             watchers: Watchers::default(),
+            metrics,
             coalesce: outbound.coalesce,
             watched_users: limits.watched_users,
             live: AHashSet::new(),
@@ -177,6 +181,7 @@ impl RoomSupervisor {
             self.flush_latest(ctx);
         }
         if self.subscriber.as_ref().is_some_and(Subscriber::take_lagged) {
+            self.metrics.workers_lagged.inc();
             warn!("this worker fell behind; its rooms are compared with their logs");
             let names: Vec<RoomName> = self.rooms.keys().cloned().collect();
             for name in names {
@@ -248,6 +253,11 @@ impl Handler<Delivery> for RoomSupervisor {
                 let accepted = room.relay(&transient);
                 self.accepted(accepted, &name, ctx);
             }
+            Delivery::End(name, end) => {
+                let Some(room) = self.rooms.get_mut(&name) else { return };
+                let accepted = room.reaches(end);
+                self.accepted(accepted, &name, ctx);
+            }
         }
     }
 }
@@ -288,6 +298,23 @@ impl Handler<News> for RoomSupervisor {
                 if let Some(Question::Join(entrant, _)) = self.questions.remove(&ticket) {
                     let message = "the room holds as many sessions as it may";
                     self.give_up(entrant, Problem::new(Code::RoomFull, message));
+                }
+            }
+            News::Unreachable { ticket } => {
+                let problem = Problem::from(Unavailable::Unreachable);
+                match self.questions.remove(&ticket) {
+                    Some(Question::Join(entrant, _)) => self.give_up(entrant, problem),
+                    Some(Question::Members(_, _, room, done)) => {
+                        let _ = done.send(Err(problem.in_room(&room)));
+                    }
+                    // Nobody of this node is in the room, so nobody is told.
+                    Some(Question::Restart(room, snapshot)) => {
+                        self.restarted(&room, &snapshot, &[], 0, ctx);
+                    }
+                    Some(Question::Watch(_, _, done)) => {
+                        let _ = done.send(Err(problem));
+                    }
+                    None => {}
                 }
             }
             News::Watched { ticket, users } => {

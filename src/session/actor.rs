@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     auth::Identity,
+    broker::RETRY_AFTER,
     config,
     model::{Code, Farewell, LinkId, Problem, RoomName, Timestamp, wall_clock},
     outbound::{Flow, Outbound},
@@ -88,6 +89,7 @@ impl Session {
         outbound: Rc<Outbound>,
         gate: Rc<Gate>,
     ) -> Self {
+        worker.services.metrics.opened.inc();
         let now = Instant::now();
         let settings = &worker.services.settings;
         let beat = &settings.heartbeat;
@@ -148,8 +150,11 @@ impl Session {
         self.outbound.queue_notice(encode(self.outbound.protocol(), event));
     }
 
+    /// Makes the session one of its worker's. While the broker cannot do that
+    /// the client's requests wait, as they do behind any request, and it is
+    /// tried again.
     fn attach(&mut self, ctx: &mut Context<Self>) {
-        let Some(member) = &self.member else { return };
+        let Some(member) = self.member.as_ref().filter(|_| self.ending.is_none()) else { return };
         let settings = &self.services().settings;
         let attach = room::Attach {
             link: self.link(),
@@ -171,6 +176,9 @@ impl Session {
         let attached = self.worker.rooms.send(attach).into_actor(self);
         ctx.spawn(attached.map(|attached, act, ctx| match attached {
             Ok(Ok(())) => act.done(ctx),
+            Ok(Err(problem)) if problem.code == Code::Unavailable => {
+                ctx.run_later(RETRY_AFTER, Self::attach);
+            }
             Ok(Err(_)) | Err(_) => act.end(Farewell::Internal, false, ctx),
         }));
     }
@@ -181,6 +189,7 @@ impl Session {
         match self.rate.judge(Instant::now()) {
             Verdict::Pass => {}
             Verdict::Refuse(wait) => {
+                self.services().metrics.rate_limited.inc();
                 let limit = self.services().settings.limits.messages_per_second;
                 let message = format!("more than {limit} messages a second");
                 let problem = Problem::new(Code::RateLimited, message).retry_after(wait);
@@ -306,6 +315,16 @@ impl Session {
         ctx.run_later(linger, |_, ctx| ctx.stop());
     }
 
+    /// Why it ends, in a word for metrics.
+    fn reason(&self) -> &'static str {
+        match self.ending {
+            Some(Farewell::Normal) => "normal",
+            Some(farewell) => farewell.reason(),
+            None if self.lost => "lost",
+            None => "panic",
+        }
+    }
+
     fn detach(&self) {
         if self.worker.links.borrow_mut().remove(&self.link()).is_some() {
             self.worker.rooms.do_send(room::Detach { link: self.link() });
@@ -349,6 +368,8 @@ impl Drop for Session {
             let _ = SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
         }
         self.outbound.abandon();
+        let lasted = self.began.elapsed();
+        self.services().metrics.closed(self.reason(), lasted);
         let Some(Member { identity, .. }) = &self.member else { return };
         let why = match self.ending {
             Some(farewell) => format!("{} {}", farewell.code(), farewell.reason()),
@@ -359,7 +380,7 @@ impl Drop for Session {
             "session {} of {} ended after {:.1} s: {}",
             self.permit.session(),
             identity.profile.user,
-            self.began.elapsed().as_secs_f64(),
+            lasted.as_secs_f64(),
             why.trim_end(),
         );
     }

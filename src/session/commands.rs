@@ -8,7 +8,7 @@ use actix::prelude::*;
 
 use super::actor::{Member, Session};
 use crate::{
-    auth::Action,
+    auth::{Action, AuthError},
     broker::{PageRequest, PublishError, RESUME_PAGE, Receipt, Start, Unavailable},
     model::{
         Author, Body, Code, Draft, Payload, Position, Problem, RoomName, Transient, UserId,
@@ -251,16 +251,20 @@ impl Session {
 
     /// A new token: its time and its grants hold from now on.
     fn refresh(&mut self, id: &Id, token: &Token, ctx: &mut Context<Self>) -> Result<(), Problem> {
+        let refused = self.services().metrics.tokens_refused.clone();
+        let rejected = |error: AuthError| {
+            refused.count(error.cause());
+            Problem::new(Code::TokenRejected, format!("`token`: {error}"))
+        };
         let verified = self.services().verifier.verify(token.as_str(), wall_clock());
-        let identity = verified
-            .map_err(|error| Problem::new(Code::TokenRejected, format!("`token`: {error}")))?;
-        let member = self.member_mut()?;
-        if identity.profile.user != member.identity.profile.user {
+        let identity = verified.map_err(rejected)?;
+        if identity.profile.user != self.member()?.identity.profile.user {
             let message = "`token`: expected a token of the same `sub`";
             return Err(Problem::new(Code::TokenRejected, message));
         }
+        self.permit().renew(&identity).map_err(rejected)?;
         let expires_at = identity.expires_at;
-        member.identity = identity;
+        self.member_mut()?.identity = identity;
         self.reply_refreshed(id, expires_at);
         self.renew();
         self.watch_expiry(ctx);

@@ -3,7 +3,15 @@ use std::sync::Arc;
 use actix::prelude::*;
 
 use super::registry::Registry;
-use crate::{auth::Verifier, broker::Broker, config::Settings, presence::PresenceSupervisor};
+use crate::{
+    auth::{AuthError, Identity, Verifier},
+    broker::Broker,
+    cluster::Cluster,
+    config::Settings,
+    metrics::Metrics,
+    model::Timestamp,
+    presence::PresenceSupervisor,
+};
 
 /// What all sessions of a node share.
 pub struct Services {
@@ -11,12 +19,30 @@ pub struct Services {
     pub settings: Settings,
     /// The node's name.
     pub node: Arc<str>,
-    /// Who a token stands for.
+    /// Who a token stands for; [`Services::verify`] knows of revocations as well.
     pub verifier: Verifier,
     /// Where messages get their place.
     pub broker: Arc<dyn Broker>,
+    /// The way to the other nodes, where there are any.
+    pub cluster: Option<Arc<dyn Cluster>>,
     /// Who is where.
     pub presence: Addr<PresenceSupervisor>,
     /// Which connections there are.
     pub registry: Arc<Registry>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Services {
+    /// The identity a token stands for at the time `now`.
+    ///
+    /// # Errors
+    /// [`AuthError`] for a token that is not accepted, or not any more.
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Identity, AuthError> {
+        let identity = self.verifier.verify(token, now)?;
+        if self.registry.is_revoked(&identity) {
+            return Err(AuthError::Revoked);
+        }
+        Ok(identity)
+    }
 }

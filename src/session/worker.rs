@@ -41,6 +41,7 @@ impl Worker {
             links.clone(),
             &services.settings.outbound,
             &services.settings.limits,
+            services.metrics.clone(),
         );
         Self { services: services.clone(), links, rooms: rooms.start() }
     }

@@ -8,13 +8,17 @@
 #![allow(missing_docs, unreachable_pub)]
 
 mod broker_laws;
+mod cluster;
+mod cluster_users;
 mod harness;
+mod history_checker;
 #[allow(dead_code, reason = "the tests of `auth` need more of it")]
 #[path = "../../src/auth/tests/signer.rs"]
 mod signer;
 
 // Connecting.
 mod handshake;
+mod kicks;
 mod refusals;
 mod sessions;
 mod tokens;
@@ -30,12 +34,14 @@ mod transient;
 mod watch;
 mod writes;
 // The life of a connection.
+mod attaching;
 mod closing;
 mod expiry;
 mod limits;
 mod liveness;
 // The server as a whole.
 mod architecture;
+mod metrics;
 mod operating;
 mod pages;
 mod random_cuts;

@@ -98,6 +98,28 @@ async fn attempts_over_connects_per_second_are_429() {
 }
 
 #[tokio::test]
+async fn attempts_of_one_user_count_together_from_whatever_address() {
+    let app = TestApp::spawn("limits.connects_per_second = 3").await;
+    let mut host = 1;
+    let mut from_elsewhere = async |user: &str| {
+        host += 1;
+        app.connect(user).source([127, 0, 0, host]).attempt().await.expect("connections are taken")
+    };
+    let response = eventually("an attempt over the limit", async || {
+        let mut attempts = Vec::new();
+        for _ in 0..10 {
+            attempts.push(from_elsewhere("alice").await);
+        }
+        attempts.into_iter().find_map(Result::err)
+    })
+    .await;
+    response.assert_error(429, "rate_limited");
+    response.assert_retry_after();
+    assert!(response.body.contains("user"), "{response:?}");
+    assert!(from_elsewhere("bob").await.is_ok());
+}
+
+#[tokio::test]
 async fn a_full_node_is_503() {
     let app = TestApp::spawn("server.max_connections = 2").await;
     let first = app.client("alice").await;

@@ -5,7 +5,12 @@ use std::{collections::VecDeque, time::Duration};
 
 use anyhow::{Context, ensure};
 
-use super::{Setting, Watch, paced::room, percentiles, tally::Tally};
+use super::{
+    Setting,
+    paced::room,
+    tally::Tally,
+    watch::{DELIVERIES, Timed, run_for, watch_for},
+};
 use crate::{
     chat::{Dialect, Kind},
     clients::{Clients, Visitor, user},
@@ -16,7 +21,8 @@ use crate::{
     target::Target,
 };
 
-const WARM_UP: Duration = Duration::from_millis(500);
+/// Before anything is measured.
+pub(super) const WARM_UP: Duration = Duration::from_millis(500);
 
 /// The last messages have to arrive within.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -45,50 +51,55 @@ fn measure(
     swarm.connect(&visitors, EAGER)?;
     swarm.settle()?;
 
-    let mut traffic = ClosedLoop::new(dialect, members, in_flight);
-    traffic.begin(&swarm, WARM_UP);
-    swarm.run(&mut traffic)?;
-    traffic.begin(&swarm, setting.seconds(2.0));
-    let watch = Watch::start(&process, &swarm)?;
-    swarm.run(&mut traffic)?;
-    let seen = watch.stop(&swarm)?;
-
-    let deliveries = traffic.latencies.len() as u64;
+    let mut traffic = ClosedLoop::new(dialect, 1, members, in_flight);
+    run_for(&mut swarm, &mut traffic, WARM_UP)?;
+    let processes = [process];
+    let seen = watch_for(&processes, &mut swarm, &mut traffic, setting.seconds(2.0))?;
     let mut figures = Figures::default();
-    figures.compared("deliveries/s", deliveries as f64 / seen.seconds);
-    seen.cpu_per("CPU µs/delivery", deliveries, &mut figures);
-    percentiles(&mut traffic.latencies, &mut figures);
-    seen.busy(&process, &mut figures)?;
+    seen.closed_loop(DELIVERIES, &mut traffic.latencies, &processes, &mut figures)?;
     Ok(figures)
 }
 
-struct ClosedLoop {
+/// In each room the first member keeps messages under way.
+pub(super) struct ClosedLoop {
     dialect: Dialect,
     members: usize,
     in_flight: usize,
+    rooms: Vec<Room>,
     tally: Tally,
-    latencies: Latencies,
+    pub(super) latencies: Latencies,
+    until: u64,
+}
+
+#[derive(Clone, Default)]
+struct Room {
     /// All that were sent ever.
     sent: u32,
     /// By how many members each message under way is still awaited, the oldest first.
     awaited: VecDeque<usize>,
-    until: u64,
 }
 
 impl ClosedLoop {
-    fn new(dialect: Dialect, members: usize, in_flight: usize) -> Self {
+    /// The members of a room are connected one after the other.
+    pub(super) fn new(dialect: Dialect, rooms: usize, members: usize, in_flight: usize) -> Self {
         Self {
             dialect,
             members,
             in_flight,
-            tally: Tally::new(members),
+            rooms: vec![Room::default(); rooms],
+            tally: Tally::new(rooms * members),
             latencies: Latencies::default(),
-            sent: 0,
-            awaited: VecDeque::new(),
             until: 0,
         }
     }
 
+    /// How many messages were sent ever.
+    pub(super) fn sent(&self) -> u64 {
+        self.rooms.iter().map(|room| u64::from(room.sent)).sum()
+    }
+}
+
+impl Timed for ClosedLoop {
     fn begin(&mut self, swarm: &Swarm, time: Duration) {
         self.latencies.clear();
         self.until = swarm.now() + nanos(time);
@@ -98,23 +109,27 @@ impl ClosedLoop {
 impl Traffic for ClosedLoop {
     fn turn(&mut self, clients: &mut Clients, now: u64) -> anyhow::Result<Turn> {
         if now < self.until {
-            let mut messages = Vec::new();
-            while self.awaited.len() < self.in_flight {
-                self.sent += 1;
-                self.awaited.push_back(self.members);
-                let stamp = Stamp { publisher: 0, number: self.sent, sent: now };
-                messages.push(self.dialect.chat(&room(0), &user(0), stamp));
+            for (number, of) in self.rooms.iter_mut().enumerate() {
+                let publisher = number * self.members;
+                let mut messages = Vec::new();
+                while of.awaited.len() < self.in_flight {
+                    of.sent += 1;
+                    of.awaited.push_back(self.members);
+                    let stamp =
+                        Stamp { publisher: u32::try_from(number)?, number: of.sent, sent: now };
+                    messages.push(self.dialect.chat(&room(number), &user(publisher), stamp));
+                }
+                if !messages.is_empty() {
+                    clients.send(publisher, messages.iter().map(String::as_str))?;
+                }
             }
-            if !messages.is_empty() {
-                clients.send(0, messages.iter().map(String::as_str))?;
-            }
-        } else if self.awaited.is_empty() {
+        } else if self.rooms.iter().all(|room| room.awaited.is_empty()) {
             return Ok(Turn::Over);
         }
         ensure!(
             now < self.until + nanos(PATIENCE),
             "{} messages did not arrive everywhere",
-            self.awaited.len()
+            self.rooms.iter().map(|room| room.awaited.len()).sum::<usize>()
         );
         Ok(Turn::Wait(PATIENCE / 100))
     }
@@ -124,12 +139,15 @@ impl Traffic for ClosedLoop {
             Kind::Chat => {
                 let stamp = self.tally.chat(client, message, false)?;
                 self.latencies.note(now - stamp.sent);
-                let oldest = self.sent + 1 - u32::try_from(self.awaited.len())?;
+                let room = client / self.members;
+                ensure!(stamp.publisher == u32::try_from(room)?, "a message of another room");
+                let room = self.rooms.get_mut(room).context("no such room")?;
+                let oldest = room.sent + 1 - u32::try_from(room.awaited.len())?;
                 let at = stamp.number.checked_sub(oldest).context("a message nobody awaits")?;
-                let awaited = self.awaited.get_mut(at as usize).context("a message not sent")?;
+                let awaited = room.awaited.get_mut(at as usize).context("a message not sent")?;
                 *awaited -= 1;
-                while self.awaited.front() == Some(&0) {
-                    self.awaited.pop_front();
+                while room.awaited.front() == Some(&0) {
+                    room.awaited.pop_front();
                 }
             }
             Kind::Presence => {}

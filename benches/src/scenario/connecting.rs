@@ -1,8 +1,12 @@
 //! *storm*, *idle* and *idle15k*: what a connection costs that says nothing.
 
-use std::time::Duration;
+use std::{slice::from_ref, time::Duration};
 
-use super::{Setting, Watch, paced::room};
+use super::{
+    Setting,
+    paced::room,
+    watch::{Watch, percentiles},
+};
 use crate::{
     clients::Visitor,
     report::{Figures, Report},
@@ -22,15 +26,15 @@ pub(super) fn storm(setting: &Setting<'_>) -> anyhow::Result<Report> {
     setting.interleave("storm", title, setting.targets()?, 5, |target| {
         let (process, mut swarm) = setting.start(target)?;
         let visitors = Visitor::many(target.dialect(), STORM, |_| None)?;
-        let watch = Watch::start(&process, &swarm)?;
+        let watch = Watch::start(from_ref(&process), &swarm)?;
         swarm.connect(&visitors, AT_ONCE)?;
         let seen = watch.stop(&swarm)?;
 
         let mut figures = Figures::default();
         figures.compared("connects/s", STORM as f64 / seen.seconds);
         seen.cpu_per("CPU µs/connect", STORM as u64, &mut figures);
-        super::percentiles(&mut swarm.connecting, &mut figures);
-        seen.busy(&process, &mut figures)?;
+        percentiles(&mut swarm.connecting, &mut figures);
+        seen.busy(from_ref(&process), &mut figures)?;
         Ok(figures)
     })
 }
@@ -85,7 +89,7 @@ fn held(
         // pinged in even distribution.
         swarm.rest(time)?;
         let pings = swarm.pings;
-        let watch = Watch::start(&process, &swarm)?;
+        let watch = Watch::start(from_ref(&process), &swarm)?;
         swarm.rest(time)?;
         let seen = watch.stop(&swarm)?;
         figures.plain("CPU %", seen.server.total() / 1e9 / seen.seconds * 100.0);

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use super::{Setting, Watch, percentiles};
+use super::{
+    Setting,
+    closed_loop::WARM_UP,
+    watch::{MESSAGES, Timed, run_for, watch_for},
+};
 use crate::{
     chat::TEXT,
     clients::{Clients, Visitor},
@@ -16,7 +20,6 @@ use crate::{
 };
 
 const CLIENTS: usize = 64;
-const WARM_UP: Duration = Duration::from_millis(500);
 
 /// The last messages have to come back within.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,19 +35,11 @@ fn measure(setting: &Setting<'_>, target: &Target) -> anyhow::Result<Figures> {
     swarm.connect(&visitors, EAGER)?;
 
     let mut traffic = Echo::new();
-    traffic.begin(&swarm, WARM_UP);
-    swarm.run(&mut traffic)?;
-    traffic.begin(&swarm, setting.seconds(2.0));
-    let watch = Watch::start(&process, &swarm)?;
-    swarm.run(&mut traffic)?;
-    let seen = watch.stop(&swarm)?;
-
-    let messages = traffic.latencies.len() as u64;
+    run_for(&mut swarm, &mut traffic, WARM_UP)?;
+    let processes = [process];
+    let seen = watch_for(&processes, &mut swarm, &mut traffic, setting.seconds(2.0))?;
     let mut figures = Figures::default();
-    figures.compared("messages/s", messages as f64 / seen.seconds);
-    seen.cpu_per("CPU µs/message", messages, &mut figures);
-    percentiles(&mut traffic.latencies, &mut figures);
-    seen.busy(&process, &mut figures)?;
+    seen.closed_loop(MESSAGES, &mut traffic.latencies, &processes, &mut figures)?;
     Ok(figures)
 }
 
@@ -68,7 +63,9 @@ impl Echo {
             until: 0,
         }
     }
+}
 
+impl Timed for Echo {
     fn begin(&mut self, swarm: &Swarm, time: Duration) {
         self.latencies.clear();
         self.ready = (0..CLIENTS).collect();

@@ -2,11 +2,16 @@
 //! once and in order; of signals and state values may be skipped, never the
 //! last one.
 
-use std::time::Duration;
+use std::{slice::from_ref, time::Duration};
 
 use anyhow::{Context, ensure};
 
-use super::{Setting, Watch, paced::room, percentiles, tally::Tally};
+use super::{
+    Setting,
+    paced::room,
+    tally::Tally,
+    watch::{Watch, percentiles},
+};
 use crate::{
     chat::{Dialect, Kind},
     clients::{Clients, Visitor, user},
@@ -45,7 +50,7 @@ fn measure(setting: &Setting<'_>, target: &Target) -> anyhow::Result<Figures> {
     swarm.settle()?;
 
     let mut traffic = Mixed::new(dialect, &swarm, setting.seconds(5.0));
-    let watch = Watch::start(&process, &swarm)?;
+    let watch = Watch::start(from_ref(&process), &swarm)?;
     swarm.run(&mut traffic)?;
     let seen = watch.stop(&swarm)?;
 
@@ -56,7 +61,7 @@ fn measure(setting: &Setting<'_>, target: &Target) -> anyhow::Result<Figures> {
     percentiles(&mut traffic.chats, &mut figures);
     figures.compared("latest p50 ms", traffic.values.percentile(0.5));
     figures.compared("latest p99 ms", traffic.values.percentile(0.99));
-    seen.busy(&process, &mut figures)?;
+    seen.busy(from_ref(&process), &mut figures)?;
     Ok(figures)
 }
 

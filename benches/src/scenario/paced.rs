@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use anyhow::ensure;
 
-use super::{Setting, Watch, percentiles, tally::Tally};
+use super::{
+    Setting,
+    tally::Tally,
+    watch::{Timed, percentiles, run_for, watch_for},
+};
 use crate::{
     chat::{Dialect, Kind},
     clients::{Clients, Visitor, user},
@@ -19,7 +23,7 @@ use crate::{
 const SMALL: usize = 10;
 
 /// Before anything is measured.
-const WARM_UP: Duration = Duration::from_millis(1000);
+pub(super) const WARM_UP: Duration = Duration::from_millis(1000);
 
 /// What was sent last has to arrive within.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -56,18 +60,15 @@ fn run(
     swarm.settle()?;
 
     let mut traffic = Paced::new(dialect, clients, to_a_room, setting.arguments.rate);
-    traffic.begin(&swarm, WARM_UP);
-    swarm.run(&mut traffic)?;
-    traffic.begin(&swarm, setting.seconds(4.0));
-    let watch = Watch::start(&process, &swarm)?;
-    swarm.run(&mut traffic)?;
-    let seen = watch.stop(&swarm)?;
-
+    run_for(&mut swarm, &mut traffic, WARM_UP)?;
+    let processes = [process];
+    let seen = watch_for(&processes, &mut swarm, &mut traffic, setting.seconds(4.0))?;
     let mut figures = Figures::default();
-    seen.cpu_per("CPU µs/delivery", traffic.latencies.len() as u64, &mut figures);
-    percentiles(&mut traffic.latencies, &mut figures);
-    figures.plain("deliveries/s", traffic.latencies.len() as f64 / seen.seconds);
-    seen.busy(&process, &mut figures)?;
+    let latencies = &mut traffic.latencies;
+    seen.cpu_per("CPU µs/delivery", latencies.len() as u64, &mut figures);
+    percentiles(latencies, &mut figures);
+    figures.plain("deliveries/s", latencies.len() as f64 / seen.seconds);
+    seen.busy(&processes, &mut figures)?;
     Ok(figures)
 }
 
@@ -77,14 +78,14 @@ pub(super) fn room(number: usize) -> String {
 }
 
 /// The first member of each room speaks; the rooms take turns.
-struct Paced {
+pub(super) struct Paced {
     dialect: Dialect,
     rooms: u64,
     to_a_room: usize,
     /// Between two messages, to whichever room.
     period: Duration,
     tally: Tally,
-    latencies: Latencies,
+    pub(super) latencies: Latencies,
     /// All that were sent ever.
     sent: u64,
     /// The first one of this part of the run, and when it was due.
@@ -94,7 +95,7 @@ struct Paced {
 }
 
 impl Paced {
-    fn new(dialect: Dialect, clients: usize, to_a_room: usize, rate: f64) -> Self {
+    pub(super) fn new(dialect: Dialect, clients: usize, to_a_room: usize, rate: f64) -> Self {
         let rooms = clients.div_ceil(to_a_room);
         Self {
             dialect,
@@ -110,15 +111,6 @@ impl Paced {
         }
     }
 
-    /// Sends for so long, in whole rounds of the rooms.
-    fn begin(&mut self, swarm: &Swarm, time: Duration) {
-        self.latencies.clear();
-        self.first = self.sent;
-        self.began = swarm.now();
-        let messages = nanos(time) / nanos(self.period).max(1);
-        self.last = self.first + messages.next_multiple_of(self.rooms);
-    }
-
     fn due(&self) -> u64 {
         self.began + (self.sent - self.first) * nanos(self.period)
     }
@@ -131,6 +123,17 @@ impl Paced {
         let stamp = Stamp { publisher: u32::try_from(room_number)?, number, sent: now };
         let message = self.dialect.chat(&room(room_number), &user(publisher), stamp);
         clients.send(publisher, [message.as_str()])
+    }
+}
+
+/// In whole rounds of the rooms.
+impl Timed for Paced {
+    fn begin(&mut self, swarm: &Swarm, time: Duration) {
+        self.latencies.clear();
+        self.first = self.sent;
+        self.began = swarm.now();
+        let messages = nanos(time) / nanos(self.period).max(1);
+        self.last = self.first + messages.next_multiple_of(self.rooms);
     }
 }
 

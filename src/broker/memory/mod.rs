@@ -16,10 +16,10 @@ use futures_util::future::{FutureExt, ready};
 use self::room::Room;
 use super::{
     Answer, Broker, Delivery, Health, Inbox, Page, PageRequest, PublishError, Receipt, Snapshot,
-    Start, Subscriber, Unavailable,
+    Start, Subscriber, Unavailable, room_settings,
 };
 use crate::{
-    config::{self, RoomSettings},
+    config,
     model::{Draft, Epoch, Position, RoomName, Seq, Transient, UserId, WorkerId, wall_clock},
 };
 
@@ -72,15 +72,6 @@ impl MemoryBroker {
         }
     }
 
-    fn settings(&self, room: &RoomName) -> RoomSettings {
-        let settings = self.rooms.for_room(room.as_str());
-        if room.is_inbox() {
-            RoomSettings { history_size: self.inbox.size, history_ttl: self.inbox.ttl, ..settings }
-        } else {
-            settings
-        }
-    }
-
     /// Does something with a room that is there already.
     fn look<T>(&self, room: &RoomName, act: impl FnOnce(&mut Room) -> T) -> Option<T> {
         lock(self.shard(room)).get_mut(room).map(|room| self.weighed(room, act))
@@ -93,7 +84,8 @@ impl MemoryBroker {
             return Ok(self.weighed(known, act));
         }
         self.require_memory()?;
-        let mut made = Box::new(Room::new(self.settings(room), wall_clock()));
+        let mut made =
+            Box::new(Room::new(room_settings(&self.rooms, &self.inbox, room), wall_clock()));
         self.account(0, made.weight());
         let done = self.weighed(&mut made, act);
         rooms.insert(room.clone(), made);
@@ -177,7 +169,8 @@ impl Broker for MemoryBroker {
     }
 
     fn health(&self) -> Health {
-        Health { kind: "embedded", ok: self.require_memory().is_ok() }
+        let problem = self.require_memory().is_err().then_some("it holds as much as it may");
+        Health { kind: "embedded", ok: problem.is_none(), problem }
     }
 }
 

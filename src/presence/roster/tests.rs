@@ -1,3 +1,7 @@
+mod node;
+mod nodes;
+mod others;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -6,8 +10,6 @@ use super::*;
 use crate::config::Settings;
 use crate::model::Naming;
 
-const GRACE: Duration = Duration::from_secs(3);
-
 struct Stage {
     roster: Roster,
     start: Instant,
@@ -15,9 +17,9 @@ struct Stage {
 
 impl Stage {
     fn new(limit: usize) -> Self {
-        let mut rooms = Settings::default().rooms;
+        let Settings { presence, mut rooms, .. } = Settings::default();
         rooms.presence_limit = limit;
-        Self { roster: Roster::new(GRACE, &rooms), start: Instant::now() }
+        Self { roster: Roster::new(&presence, &rooms), start: Instant::now() }
     }
 
     fn at(&self, millis: u64) -> Instant {
@@ -28,7 +30,7 @@ impl Stage {
         let link = LinkId::next();
         let user = UserId::parse(user).unwrap();
         let profile = Arc::new(Profile { user, name: None, meta: None });
-        self.roster.connect(link, WorkerId::next(), profile);
+        self.roster.connect(link, WorkerId::next(), profile, 0);
         link
     }
 
@@ -46,6 +48,7 @@ impl Stage {
                     told.push(format!("#{}", diff.count));
                 }
                 Effect::Online(user, it) => told.push(format!("{user}={it:?}").to_lowercase()),
+                Effect::Own(..) | Effect::Occupied(_) | Effect::Deserted(_) => {}
             }
         }
         told
@@ -120,7 +123,7 @@ fn large_rooms_tell_numbers_alone() {
     stage.roster.track(bob, &room(), 5).unwrap();
     assert_eq!(stage.told(), ["#2"]);
     assert_eq!(stage.roster.members(&room()).0.len(), 0);
-    stage.roster.set_status(ada, Status::Busy, None);
+    stage.roster.set_status(ada, Status::Busy, None, 6);
     assert_eq!(stage.told(), ["ada=busy"]);
     stage.roster.untrack(bob, &room());
     assert_eq!(stage.told(), ["+ada", "#1"]);
@@ -131,7 +134,7 @@ fn a_status_outlives_a_reload() {
     let mut stage = Stage::new(200);
     let link = stage.connect("ada");
     stage.roster.track(link, &room(), 5).unwrap();
-    stage.roster.set_status(link, Status::Away, None);
+    stage.roster.set_status(link, Status::Away, None, 6);
     stage.roster.disconnect(link, stage.at(0));
     stage.connect("ada");
     let ada = UserId::parse("ada").unwrap();
@@ -146,7 +149,7 @@ fn a_new_token_shows_its_name() {
     stage.told();
     let user = UserId::parse("ada").unwrap();
     let profile = Profile { user, name: Some("Ada L.".into()), meta: None };
-    stage.roster.connect(link, WorkerId::next(), Arc::new(profile));
+    stage.roster.connect(link, WorkerId::next(), Arc::new(profile), 6);
     assert_eq!(stage.told(), ["~ada:1", "#1"]);
     assert_eq!(&*stage.roster.members(&room()).0[0].name, "Ada L.");
     stage.roster.disconnect(link, stage.at(0));

@@ -36,6 +36,8 @@ impl TestApp {
         text.push_str(settings);
         text.push_str(&format!("\nauth.secret = {SECRET:?}\n"));
 
+        // RUST_LOG shows what the servers of a test say.
+        let _ = env_logger::builder().is_test(true).try_init();
         let (ready, listening) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {

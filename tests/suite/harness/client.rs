@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 
-use super::{CLOSE, PATIENCE, PING, PONG, TEXT, Wire};
+use super::{CLOSE, PATIENCE, PING, PONG, TEXT, Wire, patiently};
 
 /// How a connection ended. Without a `code` TCP ended and no Close came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -234,12 +234,16 @@ impl Client {
 
     /// Reads until the connection has ended, Close and TCP.
     pub async fn closed(&mut self) -> Close {
-        loop {
-            match self.read().await {
-                Ok(message) => self.backlog.push_back(message),
-                Err(close) => return close,
+        // Pings go on coming, so that no single read would notice.
+        patiently("the end of the connection", async {
+            loop {
+                match self.read().await {
+                    Ok(message) => self.backlog.push_back(message),
+                    Err(close) => return close,
+                }
             }
-        }
+        })
+        .await
     }
 
     /// Says goodbye with 1000 and waits for the end.

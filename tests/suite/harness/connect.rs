@@ -22,6 +22,7 @@ pub struct Connect {
     query: String,
     headers: Vec<(String, String)>,
     receive_buffer: Option<u32>,
+    source: [u8; 4],
 }
 
 impl Connect {
@@ -32,6 +33,7 @@ impl Connect {
             query: String::new(),
             headers: Vec::new(),
             receive_buffer: None,
+            source: [127, 0, 0, 1],
         }
     }
 
@@ -69,11 +71,18 @@ impl Connect {
         self
     }
 
+    /// From another address of this machine: all of 127.0.0.0/8 are.
+    pub fn source(mut self, address: [u8; 4]) -> Self {
+        self.source = address;
+        self
+    }
+
     async fn dial(&self) -> std::io::Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
         if let Some(bytes) = self.receive_buffer {
             socket.set_recv_buffer_size(bytes)?;
         }
+        socket.bind((self.source, 0).into())?;
         let stream = socket.connect(([127, 0, 0, 1], self.port).into()).await?;
         stream.set_nodelay(true)?;
         Ok(stream)

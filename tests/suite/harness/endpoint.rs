@@ -81,6 +81,15 @@ impl Endpoint {
             .expect("the server answers")
     }
 
+    /// A call of a backend with this key; an empty body is none.
+    pub async fn backend(&self, key: &str, method: &str, path: &str, body: &str) -> Response {
+        let authorization = format!("Bearer {key}");
+        let headers = [("authorization", authorization.as_str())];
+        patiently("an HTTP answer", exchange(self.port, method, path, &headers, body))
+            .await
+            .expect("the server answers")
+    }
+
     /// The connections that `/healthz` counts.
     pub async fn connections(&self) -> u64 {
         let health = self.get("/healthz").await.json();

@@ -6,8 +6,10 @@ mod client;
 mod connect;
 mod endpoint;
 mod http;
+mod nodes;
 mod process;
 mod random;
+mod redis;
 mod wire;
 
 use std::{future::Future, time::Duration};
@@ -17,8 +19,10 @@ pub use client::{Client, came, listed, seqs, since, went};
 pub use connect::Connect;
 pub use endpoint::{Endpoint, SECRET, claims, now_ms, now_s, sign, sign_with_secret};
 pub use http::Response;
+pub use nodes::{node, node_process, nodes, nodes_with};
 pub use process::{Directory, Process, rookery};
 pub use random::Random;
+pub use redis::{Certificates, RedisCluster, RedisServer, Relay, Sentinels};
 pub use wire::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Wire, frame, header};
 
 /// How long a test waits for what must come. It guards against hanging and

@@ -34,6 +34,12 @@ impl Directory {
     pub fn path(&self) -> &Path {
         &self.0
     }
+
+    /// Removes all that is in it.
+    pub fn clear(&self) {
+        fs::remove_dir_all(&self.0).expect("a directory can be removed");
+        fs::create_dir_all(&self.0).expect("a directory can be made");
+    }
 }
 
 impl Drop for Directory {
@@ -52,6 +58,14 @@ fn command(directory: &Directory, arguments: &[&str], environment: &[(&str, &str
     command.env_remove("RUST_LOG");
     command.envs(environment.iter().copied());
     command
+}
+
+/// Sends a signal to a process by the signal's name.
+pub fn signal(process: u32, name: &str) {
+    // The shell's own `kill`, as the program of that name may be missing.
+    let kill = format!("kill -{name} {process}");
+    let status = Command::new("sh").args(["-c", &kill]).status().expect("a shell runs");
+    assert!(status.success(), "{kill}: {status}");
 }
 
 /// Runs the binary to its end: for calls that serve nothing.
@@ -115,10 +129,7 @@ impl Process {
 
     /// Sends a signal by its name: `TERM`, `INT`.
     pub fn signal(&self, name: &str) {
-        // The shell's own `kill`, as the program of that name may be missing.
-        let kill = format!("kill -{name} {}", self.child.id());
-        let status = Command::new("sh").args(["-c", &kill]).status().expect("a shell runs");
-        assert!(status.success(), "{kill}: {status}");
+        signal(self.child.id(), name);
     }
 
     /// Waits until the process has ended.

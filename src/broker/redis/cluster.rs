@@ -1,0 +1,236 @@
+//! What nodes tell one another, as the cluster's trait asks for it.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::{FutureExt, join};
+use log::warn;
+use redis::cmd;
+
+use super::{
+    RedisBroker,
+    bridge::Release,
+    entry,
+    node::Node,
+    script::{ADMIT, ATTEMPT, ORDER, TELL},
+};
+use crate::{
+    broker::Unavailable,
+    cluster::{Admission, Answer, Attempt, Cluster, Entry, Listeners, Order, Roll, Unreachable},
+    model::{Epoch, LifeId, RoomName, UserId},
+};
+
+impl From<Unavailable> for Unreachable {
+    fn from(_: Unavailable) -> Self {
+        Self
+    }
+}
+
+impl Node {
+    async fn tell(
+        &self,
+        room: &RoomName,
+        entries: Vec<(UserId, Option<Entry>)>,
+    ) -> Result<(), Unavailable> {
+        let life = self.life();
+        if entries.iter().any(|(_, entry)| entry.is_some()) {
+            self.index(&life, room).await?;
+        }
+        let mut call = TELL
+            .call([self.names.who(room)])
+            .arg(self.names.channel(room))
+            .arg(self.verb())
+            .arg(life.as_str())
+            .arg(Epoch::random().to_string())
+            .arg(entry::encode_change(&life, &entries));
+        for (user, entry) in &entries {
+            call = call.arg(user.as_str()).arg(entry::encode_entry(entry.as_ref()));
+        }
+        self.run::<u64>(call).await.map(drop)
+    }
+
+    /// Has Redis know that this life has something in a room, before it has: so
+    /// that whoever reaps the life finds it.
+    async fn index(&self, life: &LifeId, room: &RoomName) -> Result<(), Unavailable> {
+        if self.indexed().contains_key(room) {
+            return Ok(());
+        }
+        let mut add = cmd("SADD");
+        add.arg(self.names.rooms_of(life)).arg(room.as_str());
+        self.command::<u64>(&add).await?;
+        // Unless another life began meanwhile.
+        if self.life() == *life {
+            self.indexed().insert(room.clone(), ());
+        }
+        Ok(())
+    }
+
+    /// Forgets that this life had something in rooms that nobody follows any more.
+    pub(super) async fn tidy(&self) -> Result<(), Unavailable> {
+        let known: Vec<RoomName> = self.indexed().keys().cloned().collect();
+        let life = self.life();
+        let is_left = |room: &RoomName| !self.table().is_followed(&self.names.channel(room));
+        for room in known.into_iter().filter(is_left) {
+            // First here: should it be used again meanwhile, it is added again.
+            self.indexed().remove(&room);
+            let mut remove = cmd("SREM");
+            remove.arg(self.names.rooms_of(&life)).arg(room.as_str());
+            self.command::<u64>(&remove).await?;
+        }
+        Ok(())
+    }
+
+    /// All entries of a room, with the version they make; those of this process
+    /// left out.
+    pub(super) async fn read_entries(
+        &self,
+        room: &RoomName,
+    ) -> Result<(Vec<(LifeId, UserId, Entry)>, Option<entry::RollVersion>), Unavailable> {
+        let mut all = cmd("HGETALL");
+        all.arg(self.names.who(room));
+        let fields: Vec<(String, String)> = self.command(&all).await?;
+        let mut version = None;
+        let mut entries = Vec::with_capacity(fields.len());
+        for (field, value) in fields {
+            if field.is_empty() {
+                version = entry::RollVersion::parse(&value);
+                continue;
+            }
+            let known = field.split_once('\0').and_then(|(life, user)| {
+                let entry = serde_json::from_str(&value).ok()?;
+                Some((LifeId::named(life), UserId::parse(user).ok()?, entry))
+            });
+            match known {
+                Some((life, ..)) if self.is_own(&life) => {}
+                Some(entry) => entries.push(entry),
+                None => warn!("an entry of the roll of {room:?} is not understood"),
+            }
+        }
+        Ok((entries, version))
+    }
+
+    async fn admit(
+        &self,
+        user: &UserId,
+        open: usize,
+        limit: usize,
+    ) -> Result<Admission, Unavailable> {
+        let (life, inbox) = (self.life(), RoomName::inbox(user));
+        let call = ADMIT.call([self.names.links(&inbox)]).arg(life.as_str()).arg(open).arg(limit);
+        let (indexed, others) = join(self.index(&life, &inbox), self.run::<i64>(call)).await;
+        indexed?;
+        Ok(match usize::try_from(others?) {
+            Ok(elsewhere) => Admission::Admitted { elsewhere },
+            Err(_) => Admission::TooMany,
+        })
+    }
+
+    /// How many connections this node has of a user now.
+    pub(super) async fn count(&self, user: &UserId, open: usize) -> Result<(), Unavailable> {
+        let (life, inbox) = (self.life(), RoomName::inbox(user));
+        let links = self.names.links(&inbox);
+        if open == 0 {
+            let mut none = cmd("HDEL");
+            none.arg(links).arg(life.as_str());
+            return self.command::<u64>(&none).await.map(drop);
+        }
+        self.index(&life, &inbox).await?;
+        let mut some = cmd("HSET");
+        some.arg(links).arg(life.as_str()).arg(open);
+        self.command::<u64>(&some).await.map(drop)
+    }
+
+    async fn attempt(&self, who: Attempt<'_>, most: u32) -> Result<Option<Duration>, Unavailable> {
+        let counter = match who {
+            Attempt::Address(address) => self.names.attempts("address", &address.to_string()),
+            Attempt::User(user) => self.names.attempts("user", user.as_str()),
+        };
+        let wait: u64 = self.run(ATTEMPT.call([counter]).arg(most)).await?;
+        Ok((wait > 0).then(|| Duration::from_millis(wait)))
+    }
+
+    async fn order(&self, order: &Order) -> Result<(), Unavailable> {
+        let until = match order {
+            Order::Revoke(revocation) => revocation.until.to_string(),
+            Order::TakeOver { .. } | Order::Disconnect { .. } => String::new(),
+        };
+        let call = ORDER
+            .call([self.names.orders(), self.names.revoked()])
+            .arg(entry::written(order))
+            .arg(until)
+            .arg(self.names.nodes())
+            .arg(self.verb());
+        self.run::<u64>(call).await.map(drop)
+    }
+}
+
+impl Cluster for RedisBroker {
+    fn life(&self) -> LifeId {
+        self.0.life()
+    }
+
+    fn listen(&self, listeners: Listeners) {
+        if self.0.listeners.set(listeners).is_err() {
+            warn!("somebody listens to the other nodes already");
+        }
+        self.0.obey(std::iter::empty());
+    }
+
+    fn follow(&self, room: &RoomName) {
+        let channel = self.0.names.channel(room);
+        let subscribed = self.0.table().follow(channel, room, Instant::now());
+        match subscribed {
+            // It is read when its channel is subscribed.
+            Some(false) => self.0.wishes.notify_one(),
+            Some(true) => self.0.read_roll(room),
+            None => {}
+        }
+    }
+
+    fn unfollow(&self, room: &RoomName) {
+        self.0.table().unfollow(&self.0.names.channel(room), Instant::now());
+    }
+
+    fn tell(&self, room: &RoomName, entries: Vec<(UserId, Option<Entry>)>) -> Answer<'_, ()> {
+        let (node, room) = (&self.0, room.clone());
+        async move { Ok(node.tell(&room, entries).await?) }.boxed()
+    }
+
+    fn roll(&self, room: &RoomName) -> Answer<'_, Roll> {
+        let (node, room) = (&self.0, room.clone());
+        async move {
+            let (entries, _) = node.read_entries(&room).await?;
+            Ok(Roll { entries, whole: true })
+        }
+        .boxed()
+    }
+
+    fn attempt(&self, who: Attempt<'_>, per_second: u32) -> Answer<'_, Option<Duration>> {
+        let node = &self.0;
+        match who {
+            Attempt::Address(address) => {
+                async move { Ok(node.attempt(Attempt::Address(address), per_second).await?) }
+                    .boxed()
+            }
+            Attempt::User(user) => {
+                let user = user.clone();
+                async move { Ok(node.attempt(Attempt::User(&user), per_second).await?) }.boxed()
+            }
+        }
+    }
+
+    fn admit(&self, user: &UserId, open: usize, limit: usize) -> Answer<'_, Admission> {
+        let (node, user) = (&self.0, user.clone());
+        async move { Ok(node.admit(&user, open, limit).await?) }.boxed()
+    }
+
+    fn release(&self, user: &UserId, open: usize) {
+        if let Some(bridge) = self.0.bridge.get() {
+            bridge.do_send(Release { user: user.clone(), open });
+        }
+    }
+
+    fn order(&self, order: Order) -> Answer<'_, ()> {
+        let node = &self.0;
+        async move { Ok(node.order(&order).await?) }.boxed()
+    }
+}

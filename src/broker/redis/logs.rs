@@ -1,0 +1,322 @@
+//! Logs and state, as the broker's trait asks for them.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures_util::future::FutureExt;
+use log::warn;
+use redis::{FromRedisValue, Value, cmd, from_redis_value};
+use serde_json::value::RawValue;
+use tokio::time::timeout;
+
+use super::{
+    RedisBroker, entry,
+    node::Node,
+    script::{Call, INBOX, PAGE, PUBLISH, SEEN, SNAPSHOT, TOUCH},
+};
+use crate::{
+    broker::{
+        Answer, Broker, Figures, Health, Inbox, Page, PageRequest, PublishError, Receipt, Snapshot,
+        Start, Subscriber, Unavailable,
+    },
+    config::RoomSettings,
+    model::{
+        Body, Current, Draft, Epoch, Position, Publication, RoomName, Seq, StateEntry, Timestamp,
+        Transient, UserId, WorkerId,
+    },
+};
+
+/// How long it may take until a channel is subscribed.
+const SUBSCRIBE: Duration = Duration::from_secs(3);
+
+/// For how long, in milliseconds, a room with members is kept at least.
+const KEPT: u64 = 300_000;
+
+/// An entry of a stream: its id, and `t`, its time, `d`, what it says.
+type StreamEntry = (String, (String, Timestamp, String, Vec<u8>));
+
+impl Node {
+    /// A call that reads a room within its bounds.
+    fn reading(&self, script: &'static super::script::Script, room: &RoomName) -> Call {
+        let known = self.known(&self.names.channel(room));
+        bounded(script.call(self.names.log(room)), known, &self.settings(room))
+    }
+
+    /// Where a room's log ends; what is known of that from now on.
+    pub(super) async fn touch(
+        &self,
+        room: &RoomName,
+    ) -> Result<(Position, Option<entry::RollVersion>), Unavailable> {
+        let channel = self.names.channel(room);
+        let (fresh, epoch, seq) = self.known(&channel);
+        let mut keys = self.names.log(room);
+        keys.push(self.names.who(room));
+        let call = TOUCH.call(keys).arg(fresh).arg(epoch).arg(seq);
+        let (epoch, seq, head): (String, Seq, Option<String>) = self.run(call).await?;
+        let head = head.as_deref().and_then(entry::RollVersion::parse);
+        Ok((position(&epoch, seq)?, head))
+    }
+
+    async fn subscribe(&self, room: &RoomName, by: &Subscriber) -> Result<Position, Unavailable> {
+        let channel = self.names.channel(room);
+        let waiting = self.table().subscribe(channel.clone(), room, by, Instant::now());
+        if let Some(subscribed) = waiting {
+            self.wishes.notify_one();
+            let subscribed = timeout(SUBSCRIBE, subscribed).await;
+            if !matches!(subscribed, Ok(Ok(()))) {
+                return Err(Unavailable::Unreachable);
+            }
+        }
+        let (end, _) = self.touch(room).await?;
+        if let Some(followed) = self.table().get(&channel) {
+            followed.reached(end);
+        }
+        Ok(end)
+    }
+
+    async fn publish(&self, room: &RoomName, draft: Draft) -> Result<Receipt, PublishError> {
+        let channel = self.names.channel(room);
+        let settings = self.settings(room);
+        let mut keys = self.names.log(room);
+        let meta = keys.first().cloned().unwrap_or_default();
+        let nonce = draft.author.user.as_ref().zip(draft.nonce.as_ref());
+        let dedup = if nonce.is_some() { millis(settings.dedup_window) } else { 0 };
+        // Without a nonce, a key that is of the same slot stands in its place.
+        keys.push(nonce.map_or(meta, |(user, nonce)| self.names.nonce(room, user, nonce)));
+        let call = PUBLISH.call(keys).arg(&channel).arg(self.verb()).arg(entry::encode(&draft));
+        let mut call = bounded(call, self.known(&channel), &settings).arg(dedup);
+        call = match &draft.body {
+            Body::Set { key, value } => call
+                .arg("set")
+                .arg(&**key)
+                .arg(u8::from(value.is_some()))
+                .arg(value.as_ref().map_or("", |value| value.get()))
+                .arg(draft.if_version.map_or(String::new(), |version| version.to_string()))
+                .arg(settings.state_keys)
+                .arg(settings.state_bytes),
+            Body::Message(_) | Body::Direct { .. } => {
+                call.arg("").arg("").arg("").arg("").arg("").arg("").arg("")
+            }
+        };
+        let is_followed = self.table().get(&channel).is_some();
+        let call = call.arg(if is_followed { KEPT } else { 0 });
+        let answer: Vec<Value> = self.run_safely(call).await?;
+        let mut answer = answer.into_iter();
+        let verdict: String = next(&mut answer)?;
+        match verdict.as_str() {
+            "conflict" => {
+                let version = next(&mut answer)?;
+                let value: Option<String> = next(&mut answer)?;
+                Err(PublishError::Conflict(Current { value: value.and_then(raw), version }))
+            }
+            "full" => {
+                let (keys, bytes) = (settings.state_keys, settings.state_bytes);
+                Err(PublishError::StateFull(format!("{keys} keys, {bytes} bytes")))
+            }
+            verdict => {
+                let epoch: String = next(&mut answer)?;
+                let position = position(&epoch, next(&mut answer)?)?;
+                let duplicate = verdict == "duplicate";
+                if !duplicate && let Some(followed) = self.table().get(&channel) {
+                    followed.reached(position);
+                }
+                Ok(Receipt { position, duplicate })
+            }
+        }
+    }
+
+    async fn relay(&self, room: &RoomName, transient: Transient) -> Result<(), Unavailable> {
+        let mut publish = cmd(self.verb());
+        publish.arg(self.names.channel(room)).arg(entry::encode_transient(&transient));
+        self.command(&publish).await
+    }
+
+    async fn snapshot(&self, room: &RoomName, start: Start) -> Result<Snapshot, Unavailable> {
+        let (newest, known) = match start {
+            Start::End => (0, None),
+            Start::Newest(count) => (count, None),
+            Start::After { known, otherwise } => (otherwise, known),
+        };
+        let known = known.map_or_else(Default::default, |it| (it.epoch.to_string(), it.seq));
+        let call = self.reading(&SNAPSHOT, room).arg(newest).arg(known.0).arg(known.1);
+        let (epoch, seq, recovered, entries, state): (
+            String,
+            Seq,
+            bool,
+            Vec<StreamEntry>,
+            Vec<(String, String)>,
+        ) = self.run(call).await?;
+        let position = position(&epoch, seq)?;
+        let state = state.into_iter().filter_map(|(key, held)| {
+            let (version, value) = held.split_once(' ')?;
+            let (version, value) = (version.parse().ok()?, raw(value.to_owned())?);
+            Some(StateEntry { key: key.into(), value, version })
+        });
+        Ok(Snapshot {
+            position,
+            recovered,
+            messages: read_entries(room, position.epoch, entries),
+            state: state.collect(),
+        })
+    }
+
+    async fn page(&self, room: &RoomName, request: PageRequest) -> Result<Page, Unavailable> {
+        let place = |seq: Option<Seq>| seq.map_or(String::new(), |seq| seq.to_string());
+        let call = self
+            .reading(&PAGE, room)
+            .arg(place(request.before))
+            .arg(place(request.after))
+            .arg(request.limit);
+        let page: Option<(String, Vec<StreamEntry>, bool)> = self.run(call).await?;
+        // Reading makes no room: a log that nobody ever wrote has no life to name.
+        let Some((epoch, entries, more)) = page else {
+            return Ok(Page { epoch: Epoch::random(), messages: Vec::new(), more: false });
+        };
+        let epoch = position(&epoch, 0)?.epoch;
+        Ok(Page { epoch, messages: read_entries(room, epoch, entries), more })
+    }
+
+    async fn inbox(&self, user: &UserId) -> Result<Inbox, Unavailable> {
+        let room = RoomName::inbox(user);
+        let (epoch, end, seen, entries): (String, Seq, Seq, Vec<StreamEntry>) =
+            self.run(self.reading(&INBOX, &room)).await?;
+        let seen = position(&epoch, seen)?;
+        Ok(Inbox { seen, end, unseen: read_entries(&room, seen.epoch, entries) })
+    }
+
+    async fn seen(&self, user: &UserId, seq: Seq) -> Result<(), Unavailable> {
+        let room = RoomName::inbox(user);
+        self.run::<u64>(SEEN.call(self.names.log(&room)).arg(seq)).await.map(drop)
+    }
+
+    /// By which command something is handed on.
+    pub(super) fn verb(&self) -> &'static str {
+        if self.servers.sharded() { "SPUBLISH" } else { "PUBLISH" }
+    }
+}
+
+/// Adds what scripts of a log are told of its room: a fresh epoch and the
+/// farthest place known, and within which bounds it is kept.
+fn bounded(call: Call, known: (String, String, u64), settings: &RoomSettings) -> Call {
+    let (fresh, epoch, seq) = known;
+    call.arg(fresh)
+        .arg(epoch)
+        .arg(seq)
+        .arg(settings.history_size)
+        .arg(settings.history_bytes)
+        .arg(millis(settings.history_ttl))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// An answer of a script of another version is no answer.
+fn odd() -> Unavailable {
+    warn!("Redis holds something that this version does not understand");
+    Unavailable::Unreachable
+}
+
+fn next<T: FromRedisValue>(answer: &mut impl Iterator<Item = Value>) -> Result<T, Unavailable> {
+    from_redis_value(answer.next().unwrap_or(Value::Nil)).map_err(|_| odd())
+}
+
+fn position(epoch: &str, seq: Seq) -> Result<Position, Unavailable> {
+    Epoch::parse(epoch).map(|epoch| Position { epoch, seq }).ok_or_else(odd)
+}
+
+fn raw(json: String) -> Option<Arc<RawValue>> {
+    RawValue::from_string(json).ok().map(Arc::from)
+}
+
+fn read_entries(room: &RoomName, epoch: Epoch, entries: Vec<StreamEntry>) -> Vec<Arc<Publication>> {
+    let read = |(id, (_, timestamp, _, stored)): StreamEntry| {
+        let seq = id.split_once('-')?.0.parse().ok()?;
+        entry::decode(room, Position { epoch, seq }, timestamp, &stored).map(Arc::new)
+    };
+    entries.into_iter().filter_map(read).collect()
+}
+
+impl Broker for RedisBroker {
+    fn subscribe(&self, room: &RoomName, subscriber: &Subscriber) -> Answer<'_, Position> {
+        let (node, room, subscriber) = (&self.0, room.clone(), subscriber.clone());
+        async move { node.subscribe(&room, &subscriber).await }.boxed()
+    }
+
+    fn unsubscribe(&self, room: &RoomName, worker: WorkerId) {
+        let channel = self.0.names.channel(room);
+        self.0.table().unsubscribe(&channel, worker, Instant::now());
+    }
+
+    fn publish(&self, room: &RoomName, draft: Draft) -> Answer<'_, Receipt, PublishError> {
+        let (node, room) = (&self.0, room.clone());
+        async move {
+            let began = Instant::now();
+            let published = node.publish(&room, draft).await;
+            let failed = published.as_ref().err().map(PublishError::cause);
+            node.publishing.tried(began.elapsed(), failed);
+            published
+        }
+        .boxed()
+    }
+
+    fn relay(&self, room: &RoomName, transient: Transient) -> Answer<'_, ()> {
+        let (node, room) = (&self.0, room.clone());
+        async move { node.relay(&room, transient).await }.boxed()
+    }
+
+    fn snapshot(&self, room: &RoomName, start: Start) -> Answer<'_, Snapshot> {
+        let (node, room) = (&self.0, room.clone());
+        async move { node.snapshot(&room, start).await }.boxed()
+    }
+
+    fn page(&self, room: &RoomName, request: PageRequest) -> Answer<'_, Page> {
+        let (node, room) = (&self.0, room.clone());
+        async move { node.page(&room, request).await }.boxed()
+    }
+
+    fn inbox(&self, user: &UserId) -> Answer<'_, Inbox> {
+        let (node, user) = (&self.0, user.clone());
+        async move { node.inbox(&user).await }.boxed()
+    }
+
+    fn seen(&self, user: &UserId, seq: Seq) -> Answer<'_, ()> {
+        let (node, user) = (&self.0, user.clone());
+        async move { node.seen(&user, seq).await }.boxed()
+    }
+
+    fn health(&self) -> Health {
+        let Node { condition, .. } = &*self.0;
+        let is = |flag: &AtomicBool| flag.load(Ordering::Acquire);
+        let problem = if !is(&condition.linked) {
+            Some("Redis cannot be reached")
+        } else if is(&condition.full) {
+            Some("Redis takes no writes for want of memory")
+        } else if !is(&condition.fed) {
+            Some("what other nodes publish is not heard")
+        } else {
+            None
+        };
+        Health { kind: "redis", ok: problem.is_none(), problem }
+    }
+
+    fn figures(&self) -> Option<Figures> {
+        let Node { condition, publishing, .. } = &*self.0;
+        // The first time was not again.
+        let again = |made: &AtomicU64| made.load(Ordering::Relaxed).saturating_sub(1);
+        Some(Figures {
+            reconnects: again(&condition.reconnects),
+            resubscriptions: again(&condition.resubscriptions),
+            deaf: condition.deaf.load(Ordering::Relaxed),
+            probe_lag: Duration::from_micros(condition.probe_lag.load(Ordering::Relaxed)),
+            nodes: condition.nodes.load(Ordering::Relaxed),
+            replicas: condition.replicas.load(Ordering::Relaxed),
+            publishing: publishing.clone(),
+        })
+    }
+}

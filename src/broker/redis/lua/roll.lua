@@ -1,0 +1,21 @@
+-- Stands before the scripts that change the roll of a room.
+
+-- How long, in milliseconds, the head of a roll without entries is kept.
+local EMPTY = 3600000
+
+-- Raises the version, and hands the change on under it.
+local function proclaim(channel, verb, fresh, change)
+  local head = redis.call('HGET', KEYS[1], '')
+  local epoch, version = fresh, 0
+  if head then
+    epoch, version = head:match('^(%x+) (%d+)$')
+  end
+  version = version + 1
+  redis.call('HSET', KEYS[1], '', epoch .. ' ' .. version)
+  if redis.call('HLEN', KEYS[1]) == 1 then
+    redis.call('PEXPIRE', KEYS[1], EMPTY)
+  else
+    redis.call('PERSIST', KEYS[1])
+  end
+  redis.call(verb, channel, 'p ' .. epoch .. ' ' .. version .. ' ' .. change)
+end

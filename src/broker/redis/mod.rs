@@ -1,0 +1,59 @@
+//! The broker of several nodes: logs, state and dedup in Redis.
+//!
+//! Every write is one script, which runs in Redis as one step: dedup, `seq`,
+//! append, and publish to the room's channel (`script`). A node subscribes the
+//! channel of a room when somebody on it wants to hear of the room, and hands on
+//! what comes over it to the workers and to presence (`table`, `node`).
+//!
+//! What comes over channels may get lost: with a connection, with a Redis that
+//! fails over. Nothing depends on it. The `bridge` notices that it was not
+//! connected, or that it does not hear its own probe, or that a room was silent
+//! for long; then it asks where the logs end, and workers that are not there read
+//! what they miss from the log.
+//!
+//! ```text
+//! Session ──publish──► RedisBroker ──script──► Redis ──channel──► feed ──► RoomSupervisor
+//!                          │                     ▲                   └───► PresenceSupervisor
+//!                          └── RedisBridge ──────┘
+//!                    (connections, beat, probe, repair)
+//! ```
+
+mod bridge;
+mod cluster;
+mod entry;
+mod feed;
+mod feeding;
+mod lives;
+mod logs;
+mod names;
+mod node;
+mod pulse;
+mod repair;
+mod script;
+mod servers;
+mod table;
+
+use std::sync::Arc;
+
+use crate::config::Settings;
+
+use self::{bridge::RedisBridge, node::Node, servers::Servers};
+
+/// The broker of several nodes, and the way between them. Clones share it.
+#[derive(Clone)]
+pub struct RedisBroker(Arc<Node>);
+
+impl RedisBroker {
+    /// Connects to the Redis of `settings`, for the node of this name. Redis may
+    /// be away: then nothing can be done until it is there.
+    ///
+    /// # Errors
+    /// Settings that cannot work, and a Redis that does not let this node in, in
+    /// words for people.
+    pub async fn connect(settings: &Settings, name: Arc<str>) -> Result<Self, String> {
+        let url = settings.broker.url.as_ref().ok_or("broker.url: got nothing")?;
+        let node = Arc::new(Node::new(settings, Servers::new(url, &settings.broker)?, name));
+        RedisBridge::begin(&node).await.map_err(|error| format!("broker.url: {url}: {error}"))?;
+        Ok(Self(node))
+    }
+}

@@ -1,0 +1,324 @@
+//! What the bridge and those who use it share: the connection for commands, the
+//! table of rooms, this node's life.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use actix::prelude::*;
+use ahash::AHashMap;
+use log::{debug, warn};
+use redis::{ErrorKind, FromRedisValue, RedisError, ServerErrorKind, Value, cmd, pipe};
+use tokio::sync::Notify;
+
+use super::{
+    bridge::{LinkFailed, RedisBridge},
+    entry::{self, Heard},
+    names::Names,
+    script::Call,
+    servers::{Connection, Master, Masters, Servers},
+    table::{Before, Roll, Table},
+};
+use crate::{
+    broker::{Delivery, Unavailable, room_settings},
+    cluster::{self, Listeners, Order},
+    config::{self, RoomSettings, Settings},
+    metrics::Publishing,
+    model::{Epoch, LifeId, Position, RoomName},
+};
+
+/// How long a write may take to reach its replicas, in milliseconds.
+const REPLICATION: u64 = 1000;
+
+/// All that belongs to one node.
+pub(super) struct Node {
+    pub(super) servers: Servers,
+    pub(super) names: Names,
+    pub(super) name: Arc<str>,
+    pub(super) lease: Duration,
+    rooms: config::Rooms,
+    inbox: config::Inbox,
+    link: RwLock<Option<Link>>,
+    table: Mutex<Table>,
+    /// Wakes who sees to the table's wishes.
+    pub(super) wishes: Notify,
+    /// The lives this process had; the last one is the present one.
+    lives: RwLock<Vec<LifeId>>,
+    /// The rooms in which the present life has entries, as Redis knows them.
+    indexed: Mutex<AHashMap<RoomName, ()>>,
+    pub(super) bridge: OnceLock<Addr<RedisBridge>>,
+    pub(super) listeners: OnceLock<Listeners>,
+    /// What was ordered before somebody listens.
+    unheard: Mutex<Vec<Order>>,
+    pub(super) condition: Condition,
+    pub(super) publishing: Publishing,
+    /// On how many replicas a write has to be, as far as there are so many.
+    wanted_replicas: usize,
+}
+
+/// The connections for commands.
+#[derive(Clone)]
+pub(super) struct Link {
+    /// By which try they were made.
+    pub(super) made: u64,
+    /// For all that is answered at once.
+    pub(super) commands: Connection,
+    /// For what waits for replicas, and so makes wait what comes behind it.
+    pub(super) writes: Connection,
+    /// Where they lead to, unless that is a cluster.
+    pub(super) master: Option<Master>,
+}
+
+/// How the bridge is; written by it alone.
+#[derive(Debug, Default)]
+pub(super) struct Condition {
+    /// Whether commands can be given.
+    pub(super) linked: AtomicBool,
+    /// Whether the channels are subscribed, and heard.
+    pub(super) fed: AtomicBool,
+    /// Whether Redis takes no writes, for want of memory.
+    pub(super) full: AtomicBool,
+    /// How long the last probe took, in microseconds.
+    pub(super) probe_lag: AtomicU64,
+    /// How many replicas the master has now.
+    pub(super) replicas: AtomicUsize,
+    /// How many nodes beat, this one among them.
+    pub(super) nodes: AtomicUsize,
+    /// How often the connection for commands was made anew.
+    pub(super) reconnects: AtomicU64,
+    /// How often the channels were subscribed anew.
+    pub(super) resubscriptions: AtomicU64,
+    /// How often that was because a probe was not heard.
+    pub(super) deaf: AtomicU64,
+}
+
+impl Node {
+    pub(super) fn new(settings: &Settings, servers: Servers, name: Arc<str>) -> Self {
+        Self {
+            servers,
+            names: Names::new(&settings.broker.prefix),
+            lives: RwLock::new(vec![LifeId::random(&name)]),
+            name,
+            lease: settings.presence.lease,
+            rooms: settings.rooms.clone(),
+            inbox: settings.inbox.clone(),
+            link: RwLock::default(),
+            table: Mutex::default(),
+            wishes: Notify::new(),
+            indexed: Mutex::default(),
+            bridge: OnceLock::new(),
+            listeners: OnceLock::new(),
+            unheard: Mutex::default(),
+            condition: Condition::default(),
+            publishing: Publishing::default(),
+            wanted_replicas: settings.broker.replicas,
+        }
+    }
+
+    pub(super) fn settings(&self, room: &RoomName) -> RoomSettings {
+        room_settings(&self.rooms, &self.inbox, room)
+    }
+
+    pub(super) fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn indexed(&self) -> MutexGuard<'_, AHashMap<RoomName, ()>> {
+        self.indexed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The present life.
+    pub(super) fn life(&self) -> LifeId {
+        let lives = self.lives.read().unwrap_or_else(PoisonError::into_inner);
+        lives.last().cloned().unwrap_or_else(|| LifeId::random(&self.name))
+    }
+
+    /// Begins a new life.
+    pub(super) fn live_anew(&self) {
+        self.indexed().clear();
+        let mut lives = self.lives.write().unwrap_or_else(PoisonError::into_inner);
+        lives.push(LifeId::random(&self.name));
+    }
+
+    /// Whether a life is or was this process's.
+    pub(super) fn is_own(&self, life: &LifeId) -> bool {
+        self.lives.read().unwrap_or_else(PoisonError::into_inner).contains(life)
+    }
+
+    pub(super) fn set_link(&self, link: Option<Link>) {
+        self.condition.linked.store(link.is_some(), Ordering::Release);
+        *self.link.write().unwrap_or_else(PoisonError::into_inner) = link;
+    }
+
+    fn link(&self) -> Result<Link, Unavailable> {
+        let link = self.link.read().unwrap_or_else(PoisonError::into_inner);
+        link.clone().ok_or(Unavailable::Unreachable)
+    }
+
+    /// Runs a script.
+    pub(super) async fn run<T: FromRedisValue>(&self, call: Call) -> Result<T, Unavailable> {
+        let Link { made, mut commands, .. } = self.link()?;
+        let answer = match commands.query(&call.by_hash()).await {
+            Err(error) if is_unknown(&error) => commands.query(&call.in_full()).await,
+            answer => answer,
+        };
+        answer.map_err(|error| self.failed(made, &error))
+    }
+
+    /// Runs a script whose effect is to be on replicas before it is answered.
+    pub(super) async fn run_safely<T: FromRedisValue>(&self, call: Call) -> Result<T, Unavailable> {
+        let wanted = self.wanted_replicas.min(self.condition.replicas.load(Ordering::Relaxed));
+        let Link { made, mut writes, .. } = self.link()?;
+        let Connection::Single(connection) = &mut writes else { return self.run(call).await };
+        if wanted == 0 {
+            return self.run(call).await;
+        }
+        // On one connection, as WAIT speaks of the writes of its own.
+        let mut both = pipe();
+        let mut wait = cmd("WAIT");
+        wait.arg(wanted).arg(REPLICATION);
+        both.add_command(call.by_hash()).add_command(wait.clone());
+        let mut answer = both.query_async::<(Value, usize)>(connection).await;
+        if answer.as_ref().is_err_and(is_unknown) {
+            let mut both = pipe();
+            both.add_command(call.in_full()).add_command(wait);
+            answer = both.query_async(connection).await;
+        }
+        let (value, replicas) = answer.map_err(|error| self.failed(made, &error))?;
+        if replicas < wanted {
+            return Err(Unavailable::Unreplicated);
+        }
+        redis::from_redis_value(value).map_err(|error| self.failed(made, &error.into()))
+    }
+
+    /// Runs a command.
+    pub(super) async fn command<T: FromRedisValue>(
+        &self,
+        command: &redis::Cmd,
+    ) -> Result<T, Unavailable> {
+        let Link { made, mut commands, .. } = self.link()?;
+        commands.query(command).await.map_err(|error| self.failed(made, &error))
+    }
+
+    /// The master that the connection made by this try leads to.
+    pub(super) fn master(&self, made: u64) -> Option<Master> {
+        self.link().ok().filter(|link| link.made == made)?.master
+    }
+
+    /// All masters there are.
+    pub(super) async fn masters(&self) -> Result<Masters, Unavailable> {
+        let Link { made, mut commands, master, .. } = self.link()?;
+        let masters = self.servers.masters(&mut commands, master.as_ref()).await;
+        masters.map_err(|error| self.failed(made, &error))
+    }
+
+    /// What a failure means; where it is the connection's, the bridge is told.
+    fn failed(&self, made: u64, error: &RedisError) -> Unavailable {
+        use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, ReadOnly};
+        let moved = matches!(
+            error.kind(),
+            ErrorKind::Server(BusyLoading | ClusterDown | MasterDown | ReadOnly)
+        );
+        if error.code() == Some("OOM") {
+            return Unavailable::Full;
+        }
+        if error.is_unrecoverable_error() || error.is_io_error() || moved {
+            debug!("a command to Redis failed: {error}");
+            let timeout = error.is_timeout();
+            if let Some(bridge) = self.bridge.get().filter(|_| !timeout) {
+                bridge.do_send(LinkFailed { made });
+            }
+        } else {
+            warn!("Redis refused a command: {error}");
+        }
+        Unavailable::Unreachable
+    }
+
+    /// The three arguments that scripts of a log begin with: a fresh epoch, and
+    /// the farthest place known.
+    pub(super) fn known(&self, channel: &str) -> (String, String, u64) {
+        let end = self.table().get(channel).and_then(|followed| followed.end);
+        let (epoch, seq) =
+            end.map_or_else(Default::default, |Position { epoch, seq }| (epoch.to_string(), seq));
+        (Epoch::random().to_string(), epoch, seq)
+    }
+
+    /// Something came over a room's channel.
+    pub(super) fn heard(&self, channel: &str, payload: &[u8]) {
+        let mut table = self.table();
+        let Some(followed) = table.heard(channel, Instant::now()) else { return };
+        match entry::heard(&followed.room, payload) {
+            Some(Heard::Published(entry)) => {
+                followed.reached(Position { epoch: entry.epoch, seq: entry.seq });
+                let subscribers = followed.subscribers.clone();
+                drop(table);
+                let delivery = Delivery::Published(Arc::new(entry));
+                for subscriber in subscribers.iter() {
+                    subscriber.deliver(delivery.clone());
+                }
+            }
+            Some(Heard::Transient(transient)) => {
+                let (subscribers, room) = (followed.subscribers.clone(), followed.room.clone());
+                drop(table);
+                let delivery = Delivery::Transient(room, Arc::new(transient));
+                for subscriber in subscribers.iter() {
+                    subscriber.deliver(delivery.clone());
+                }
+            }
+            Some(Heard::Told(told)) => {
+                let room = followed.room.clone();
+                let (next, behind) = followed.told(told);
+                drop(table);
+                if let Some(told) = next
+                    && !self.is_own(&told.life)
+                {
+                    let (life, entries) = (told.life, told.entries);
+                    self.pass_on(channel, cluster::Heard::Changed { room, life, entries });
+                } else if behind {
+                    self.read_roll(&room);
+                }
+            }
+            None => warn!("something that is not understood came over the channel {channel:?}"),
+        }
+    }
+
+    /// Passes orders on, in their order, those before them first.
+    pub(super) fn obey(&self, orders: impl Iterator<Item = Order>) {
+        let mut unheard = self.unheard.lock().unwrap_or_else(PoisonError::into_inner);
+        unheard.extend(orders);
+        if let Some(listeners) = self.listeners.get() {
+            for order in unheard.drain(..) {
+                (listeners.orders)(order);
+            }
+        }
+    }
+
+    /// Tells presence. Where it cannot take more, the room is read again later.
+    pub(super) fn pass_on(&self, channel: &str, heard: cluster::Heard) {
+        let Some(listeners) = self.listeners.get() else { return };
+        if listeners.presence.try_send(heard).is_err()
+            && let Some(followed) = self.table().get(channel)
+            && let Roll::At(version) = followed.roll
+        {
+            followed.roll = Roll::Stale(Before::Read(version));
+        }
+    }
+
+    /// Has the roll of a room read.
+    pub(super) fn read_roll(&self, room: &RoomName) {
+        if let Some(bridge) = self.bridge.get() {
+            bridge.do_send(super::bridge::ReadRoll { room: room.clone() });
+        }
+    }
+}
+
+/// Whether Redis does not know the script.
+fn is_unknown(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+        || error.code() == Some("NOSCRIPT")
+        || error.to_string().contains("NOSCRIPT")
+}

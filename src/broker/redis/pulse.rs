@@ -1,0 +1,304 @@
+//! The beat of a node: it says that it lives, sees who does not, takes away what
+//! those left behind, and learns of orders.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::Ordering,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use actix::prelude::*;
+use ahash::{AHashMap, AHashSet};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use log::{info, warn};
+use redis::{Value, cmd, from_redis_value};
+use tokio::time::timeout;
+
+use super::{
+    bridge::RedisBridge,
+    feed::Feeds,
+    node::Node,
+    script::{BEAT, CONDEMN, REAP},
+};
+use crate::{
+    broker::Unavailable,
+    cluster::{self, Order},
+    model::{Epoch, LifeId, RoomName},
+};
+
+/// How long one beat may take. A Redis that takes longer cannot be used.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// How long the sentinels may take to say who is the master.
+const SENTINELS: Duration = Duration::from_millis(500);
+
+/// As many orders are read at once as the script gives.
+const ORDERS: usize = 1000;
+
+/// After so many beats a life that was still not reaped is reaped by whoever sees it.
+const ORPHANED: u32 = 5;
+
+/// So many rooms of a dead life are reaped at once.
+const AT_ONCE: usize = 64;
+
+/// What the beat remembers.
+#[derive(Default)]
+pub(super) struct Pulse {
+    /// How often this life beat.
+    count: u64,
+    beating: bool,
+    /// Whether it was asked to beat while it did.
+    again: bool,
+    /// The last order that was passed on, or that was before this node came.
+    last_order: Option<String>,
+    /// The lives that are being reaped by this node.
+    reaping: AHashSet<LifeId>,
+    /// For how many beats lives were seen to wait for being reaped.
+    orphaned: AHashMap<LifeId, u32>,
+}
+
+/// What one beat brought.
+struct Heartbeat {
+    /// Whether this life is still counted.
+    counted: bool,
+    lives: Vec<(LifeId, u64)>,
+    dying: Vec<LifeId>,
+    /// What was ordered before this node came and still holds.
+    standing: Vec<Order>,
+    orders: Vec<Order>,
+    last_order: Option<String>,
+}
+
+/// What stands in the stream of orders: an id, and the field `o`.
+type StreamedOrder = (String, (String, String));
+
+impl RedisBridge {
+    /// Beats, unless it does.
+    pub(super) fn beat(&mut self, ctx: &mut Context<Self>) {
+        let Some(made) = self.linked() else { return };
+        if self.pulse.beating {
+            self.pulse.again = true;
+            return;
+        }
+        self.pulse.beating = true;
+        self.pulse.count += 1;
+        let (node, count) = (self.node.clone(), self.pulse.count);
+        let (last_order, feeds) = (self.pulse.last_order.clone(), self.feeds().cloned());
+        let beat = async move {
+            let beat = async {
+                let beat = node.beat(count, last_order).await?;
+                node.look_after_master(made, count).await?;
+                if let Some(feeds) = feeds {
+                    node.probe(&feeds).await;
+                }
+                Ok::<Heartbeat, Unavailable>(beat)
+            };
+            timeout(PATIENCE, beat).await.unwrap_or(Err(Unavailable::Unreachable))
+        };
+        ctx.spawn(beat.into_actor(self).map(move |beat, act, ctx| {
+            act.pulse.beating = false;
+            match beat {
+                Ok(beat) => {
+                    act.works();
+                    act.beaten(beat, ctx);
+                }
+                Err(error) => act.unbeaten(made, error, ctx),
+            }
+            if std::mem::take(&mut act.pulse.again) {
+                act.beat(ctx);
+            }
+        }));
+    }
+
+    fn beaten(&mut self, beat: Heartbeat, ctx: &mut Context<Self>) {
+        if !beat.counted {
+            return self.live_anew(ctx);
+        }
+        self.pulse.again |= beat.orders.len() >= ORDERS;
+        self.pulse.last_order = beat.last_order;
+        self.node.obey(beat.standing.into_iter().chain(beat.orders));
+        self.make_feeds_if_due(ctx);
+        let others = |life: &LifeId| !self.node.is_own(life);
+        let lives = beat.lives.into_iter().filter(|(life, _)| others(life)).collect();
+        let dying: Vec<LifeId> = beat.dying.into_iter().filter(others).collect();
+        // Well before the lease is over: seeing it and reaping take time too.
+        let patience = self.node.lease.mul_f64(0.6);
+        for (life, beat) in self.lives.observe(lives, patience, Instant::now()) {
+            if self.pulse.reaping.insert(life.clone()) {
+                let node = self.node.clone();
+                let (dead, condemned) = (life.clone(), life);
+                let reaped = async move { node.condemn(&condemned, beat).await };
+                ctx.spawn(reaped.into_actor(self).map(move |_, act, _| {
+                    act.pulse.reaping.remove(&dead);
+                }));
+            }
+        }
+        self.node.condition.nodes.store(self.lives.len() + 1, Ordering::Relaxed);
+        let mut before = std::mem::take(&mut self.pulse.orphaned);
+        for life in dying {
+            let beats = before.remove(&life).unwrap_or(0) + 1;
+            self.pulse.orphaned.insert(life.clone(), beats);
+            if beats >= ORPHANED && self.pulse.reaping.insert(life.clone()) {
+                let (node, dead) = (self.node.clone(), life.clone());
+                let reaped = async move { node.reap(&life).await };
+                ctx.spawn(reaped.into_actor(self).map(move |_, act, _| {
+                    act.pulse.reaping.remove(&dead);
+                }));
+            }
+        }
+    }
+
+    /// The other nodes gave this one up, or Redis lost its data: all that this
+    /// node told is void.
+    fn live_anew(&mut self, ctx: &mut Context<Self>) {
+        warn!("the other nodes do not know this one any more; it tells all it knows again");
+        self.node.live_anew();
+        self.pulse.count = 0;
+        self.lives.forget();
+        let Some(listeners) = self.node.listeners.get() else { return };
+        // Else presence would believe the others to know what they do not.
+        listeners.presence.do_send(cluster::Heard::Anew);
+        let open = (listeners.open)();
+        let node = self.node.clone();
+        let counted = async move {
+            stream::iter(open)
+                .map(Ok)
+                .try_for_each_concurrent(AT_ONCE, |(user, open)| {
+                    let node = node.clone();
+                    async move { node.count(&user, open).await }
+                })
+                .await
+        };
+        // Where it fails the connection did, and another life begins.
+        ctx.spawn(counted.into_actor(self).map(|_, _, _| ()));
+        self.pulse.again = true;
+    }
+}
+
+impl Node {
+    async fn beat(&self, count: u64, last_order: Option<String>) -> Result<Heartbeat, Unavailable> {
+        let (last_order, standing) = match last_order {
+            None => self.standing_orders().await?,
+            Some(last_order) => (last_order, Vec::new()),
+        };
+        let listens = self.listeners.get().is_some();
+        let call = BEAT
+            .call([self.names.lives(), self.names.dying(), self.names.orders()])
+            .arg(self.life().as_str())
+            .arg(count)
+            .arg(if listens { last_order.as_str() } else { "" });
+        let (counted, lives, dying, new): (
+            bool,
+            HashMap<String, u64>,
+            Vec<String>,
+            Vec<StreamedOrder>,
+        ) = self.run(call).await?;
+        let last_order = new.last().map_or(last_order, |(id, _)| id.clone());
+        Ok(Heartbeat {
+            counted,
+            lives: lives.into_iter().map(|(life, beat)| (LifeId::named(&life), beat)).collect(),
+            dying: dying.iter().map(|life| LifeId::named(life)).collect(),
+            standing,
+            orders: new.iter().filter_map(|(_, (_, order))| read_order(order)).collect(),
+            last_order: Some(last_order),
+        })
+    }
+
+    /// What was ordered before this node came and still holds, and the last
+    /// order there is.
+    async fn standing_orders(&self) -> Result<(String, Vec<Order>), Unavailable> {
+        let mut newest = cmd("XREVRANGE");
+        newest.arg(self.names.orders()).arg("+").arg("-").arg("COUNT").arg(1);
+        let last: Vec<StreamedOrder> = self.command(&newest).await?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_millis());
+        let now = u64::try_from(now).unwrap_or(u64::MAX);
+        let mut over = cmd("ZREMRANGEBYSCORE");
+        over.arg(self.names.revoked()).arg("-inf").arg(now);
+        self.command::<u64>(&over).await?;
+        let mut standing = cmd("ZRANGE");
+        standing.arg(self.names.revoked()).arg(0).arg(-1);
+        let standing: Vec<String> = self.command(&standing).await?;
+        let last = last.into_iter().next().map_or_else(|| "0-0".to_owned(), |(id, _)| id);
+        Ok((last, standing.iter().filter_map(|order| read_order(order)).collect()))
+    }
+
+    /// Whether the master is still one, and how many replicas it has.
+    async fn look_after_master(&self, made: u64, count: u64) -> Result<(), Unavailable> {
+        let Some(master) = self.master(made) else { return Ok(()) };
+        let role: Vec<Value> = self.command(&cmd("ROLE")).await?;
+        let mut role = role.into_iter();
+        let name: Option<String> = role.next().and_then(|it| from_redis_value(it).ok());
+        if name.as_deref() != Some("master") {
+            return Err(Unavailable::Unreachable);
+        }
+        let replicas: Vec<Value> =
+            role.nth(1).and_then(|it| from_redis_value(it).ok()).unwrap_or_default();
+        self.condition.replicas.store(replicas.len(), Ordering::Relaxed);
+        // A master that was cut off goes on believing that it is one.
+        if self.servers.may_move() && count.is_multiple_of(2) {
+            // Sentinels that do not answer say nothing of the master.
+            let current = timeout(SENTINELS, self.servers.current_master()).await;
+            if let Ok(Ok(current)) = current
+                && !master.is(&current)
+            {
+                return Err(Unavailable::Unreachable);
+            }
+        }
+        Ok(())
+    }
+
+    /// Speaks on the channels on which this node is to hear itself.
+    async fn probe(&self, feeds: &Feeds) {
+        for probe in feeds.probes() {
+            let mut publish = cmd(self.verb());
+            publish.arg(probe).arg("");
+            // A master of several that is away is noticed by its connection.
+            if self.command::<u64>(&publish).await.is_err() {
+                feeds.hush(probe);
+            }
+        }
+    }
+
+    /// A life is over, unless it beats after all.
+    async fn condemn(&self, life: &LifeId, beat: u64) -> Result<(), Unavailable> {
+        let call =
+            CONDEMN.call([self.names.lives(), self.names.dying()]).arg(life.as_str()).arg(beat);
+        if self.run::<bool>(call).await? {
+            warn!("the node of the life {life} is silent: its users leave");
+            self.reap(life).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes away what a life that is over left behind.
+    async fn reap(&self, life: &LifeId) -> Result<(), Unavailable> {
+        let index = self.names.rooms_of(life);
+        let rooms: Vec<String> = self.command(cmd("SMEMBERS").arg(&index)).await?;
+        let count = rooms.len();
+        stream::iter(rooms)
+            .map(Ok)
+            .try_for_each_concurrent(AT_ONCE, |room| async move {
+                let room = RoomName::named(&room);
+                let call = REAP
+                    .call([self.names.who(&room), self.names.links(&room)])
+                    .arg(self.names.channel(&room))
+                    .arg(self.verb())
+                    .arg(life.as_str())
+                    .arg(Epoch::random().to_string());
+                self.run::<u64>(call).await.map(drop)
+            })
+            .await?;
+        self.command::<u64>(cmd("DEL").arg(&index)).await?;
+        self.command::<u64>(cmd("SREM").arg(self.names.dying()).arg(life.as_str())).await?;
+        info!("the life {life} is reaped: it had entries in {count} rooms");
+        Ok(())
+    }
+}
+
+fn read_order(order: &str) -> Option<Order> {
+    let read = serde_json::from_str(order).ok();
+    if read.is_none() {
+        warn!("an order that this version does not understand was passed over");
+    }
+    read
+}

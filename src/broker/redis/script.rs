@@ -1,0 +1,91 @@
+//! The scripts, each a file in `lua/` behind the functions it shares with others.
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, Script as Hashed, ToRedisArgs, cmd};
+
+/// What runs as one step in Redis.
+pub(super) struct Script {
+    source: String,
+    hash: String,
+}
+
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $name:ident = $($file:literal)+;)*) => {
+        $($(#[$doc])*
+        pub(super) static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(&[$(include_str!(concat!("lua/", $file))),+]));)*
+    };
+}
+
+scripts! {
+    /// Appends to a log.
+    PUBLISH = "room.lua" "publish.lua";
+    /// Where a log ends.
+    TOUCH = "room.lua" "touch.lua";
+    /// Log and state.
+    SNAPSHOT = "room.lua" "snapshot.lua";
+    /// A part of a log.
+    PAGE = "room.lua" "page.lua";
+    /// What waits for a user.
+    INBOX = "room.lua" "inbox.lua";
+    /// What a user has seen.
+    SEEN = "room.lua" "seen.lua";
+    /// Who is in a room by a node's word.
+    TELL = "roll.lua" "tell.lua";
+    /// A life is over.
+    REAP = "roll.lua" "reap.lua";
+    /// A node is alive.
+    BEAT = "beat.lua";
+    /// A node is not.
+    CONDEMN = "condemn.lua";
+    /// Something holds for all nodes.
+    ORDER = "order.lua";
+    /// A user opens a connection.
+    ADMIT = "admit.lua";
+    /// Somebody tries to.
+    ATTEMPT = "attempt.lua";
+}
+
+impl Script {
+    fn new(parts: &[&str]) -> Self {
+        let source = parts.concat();
+        let hash = Hashed::new(&source).get_hash().to_owned();
+        Self { source, hash }
+    }
+
+    /// A call with these keys; arguments can be added.
+    pub(super) fn call(&'static self, keys: impl IntoIterator<Item = String>) -> Call {
+        Call { script: self, keys: keys.into_iter().collect(), arguments: Vec::new() }
+    }
+}
+
+/// A call of a script.
+pub(super) struct Call {
+    script: &'static Script,
+    keys: Vec<String>,
+    arguments: Vec<Vec<u8>>,
+}
+
+impl Call {
+    pub(super) fn arg(mut self, argument: impl ToRedisArgs) -> Self {
+        argument.write_redis_args(&mut self.arguments);
+        self
+    }
+
+    /// As a command that names the script, which Redis most often knows.
+    pub(super) fn by_hash(&self) -> Cmd {
+        self.command("EVALSHA", &self.script.hash)
+    }
+
+    /// As a command that brings the script along; Redis knows it from then on.
+    pub(super) fn in_full(&self) -> Cmd {
+        self.command("EVAL", &self.script.source)
+    }
+
+    fn command(&self, verb: &str, script: &str) -> Cmd {
+        let mut command = cmd(verb);
+        command.arg(script).arg(self.keys.len()).arg(&self.keys).arg(&self.arguments);
+        command
+    }
+}

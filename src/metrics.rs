@@ -1,0 +1,151 @@
+//! What is counted and measured while a node runs, for Prometheus.
+//!
+//! Who counts holds this; `GET /metrics` shows it, beside what can be asked for
+//! at that moment. Labels have few values, each written in the code: no name
+//! that a client chose is among them.
+
+use std::time::Duration;
+
+use prometheus_client::{
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    registry::Registry,
+};
+
+/// How long connections last: from one that fails to one that stays for a day.
+const CONNECTION_SECONDS: [f64; 8] = [1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 21_600.0, 86_400.0];
+
+/// How long publishing takes: from a Redis next door to one that is overloaded.
+const PUBLISH_SECONDS: [f64; 12] =
+    [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5];
+
+/// A counter for each value of one label. Clones share it.
+#[derive(Debug, Clone)]
+pub struct CounterBy {
+    label: &'static str,
+    counters: Family<[(&'static str, &'static str); 1], Counter>,
+}
+
+impl CounterBy {
+    fn new(label: &'static str) -> Self {
+        Self { label, counters: Family::default() }
+    }
+
+    /// Counts one more with this value of the label.
+    pub fn count(&self, value: &'static str) {
+        self.counters.get_or_create(&[(self.label, value)]).inc();
+    }
+}
+
+/// What a node counts of its connections and rooms.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Connections that became sessions.
+    pub opened: Counter,
+    /// Those that ended, by reason.
+    closed: CounterBy,
+    lasted: Histogram,
+    /// Tokens that were shown and refused, by cause.
+    pub tokens_refused: CounterBy,
+    /// Upgrades that were refused, by cause.
+    pub upgrades_refused: CounterBy,
+    /// Messages answered with `rate_limited`.
+    pub rate_limited: Counter,
+    /// Sessions that became members of a room.
+    pub joins: Counter,
+    /// Those of them that named the last message they know, by whether the log
+    /// reached back to it.
+    resumes: CounterBy,
+    /// Gaps in the fan-out of a room that its log filled.
+    pub gaps_repaired: Counter,
+    /// Gaps that it could not fill.
+    pub logs_restarted: Counter,
+    /// How often a worker's mailbox was full.
+    pub workers_lagged: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            opened: Counter::default(),
+            closed: CounterBy::new("reason"),
+            lasted: Histogram::new(CONNECTION_SECONDS),
+            tokens_refused: CounterBy::new("cause"),
+            upgrades_refused: CounterBy::new("cause"),
+            rate_limited: Counter::default(),
+            joins: Counter::default(),
+            resumes: CounterBy::new("recovered"),
+            gaps_repaired: Counter::default(),
+            logs_restarted: Counter::default(),
+            workers_lagged: Counter::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// A connection ended for this reason after so long.
+    pub fn closed(&self, reason: &'static str, lasted: Duration) {
+        self.closed.count(reason);
+        self.lasted.observe(lasted.as_secs_f64());
+    }
+
+    /// A session resumed in a room; whether all it missed was there.
+    pub fn resumed(&self, recovered: bool) {
+        self.resumes.count(if recovered { "true" } else { "false" });
+    }
+
+    /// Puts all of it into a registry.
+    pub fn register(&self, to: &mut Registry) {
+        let counters = [
+            ("connections_opened", "Connections that became sessions", &self.opened),
+            ("messages_rate_limited", "Messages answered with rate_limited", &self.rate_limited),
+            ("joins", "Sessions that became members of a room", &self.joins),
+            ("gaps_repaired", "Gaps in a room's fan-out filled from its log", &self.gaps_repaired),
+            ("logs_restarted", "Gaps that a log did not reach back to", &self.logs_restarted),
+            ("workers_lagged", "How often a worker's mailbox was full", &self.workers_lagged),
+        ];
+        for (name, help, counter) in counters {
+            to.register(name, help, counter.clone());
+        }
+        let families = [
+            ("connections_closed", "Connections that ended", &self.closed),
+            ("tokens_refused", "Tokens refused at connecting and refreshing", &self.tokens_refused),
+            ("upgrades_refused", "Upgrades to a WebSocket refused", &self.upgrades_refused),
+            ("resumes", "Joins that named the last message known", &self.resumes),
+        ];
+        for (name, help, family) in families {
+            to.register(name, help, family.counters.clone());
+        }
+        let lasted = self.lasted.clone();
+        to.register("connection_duration_seconds", "How long connections lasted", lasted);
+    }
+}
+
+/// How publishing through a broker goes. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Publishing {
+    took: Histogram,
+    failed: CounterBy,
+}
+
+impl Default for Publishing {
+    fn default() -> Self {
+        Self { took: Histogram::new(PUBLISH_SECONDS), failed: CounterBy::new("cause") }
+    }
+}
+
+impl Publishing {
+    /// It was tried, took so long, and failed for this cause if it did.
+    pub fn tried(&self, took: Duration, failed: Option<&'static str>) {
+        self.took.observe(took.as_secs_f64());
+        if let Some(cause) = failed {
+            self.failed.count(cause);
+        }
+    }
+
+    /// Puts it into a registry.
+    pub fn register(&self, to: &mut Registry) {
+        let (took, failed) = (self.took.clone(), self.failed.counters.clone());
+        to.register("publish_duration_seconds", "How long publishing took, or failing", took);
+        to.register("publish_errors", "Publications that failed", failed);
+    }
+}

@@ -1,0 +1,313 @@
+//! Which connections this node has: the limits on them, the session ids they
+//! hold, the tokens they showed, and how to reach them all. Where there are
+//! other nodes, the limits and the ids hold for all of them together.
+
+mod admission;
+mod attempts;
+mod claim;
+mod orders;
+mod permit;
+mod revocations;
+#[cfg(test)]
+mod tests;
+
+pub use permit::Permit;
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use actix::prelude::*;
+use ahash::AHashMap;
+
+use self::{
+    attempts::Attempts,
+    claim::Claim,
+    revocations::{Mark, Revocations},
+};
+use crate::{
+    auth::Identity,
+    cluster::{Attempt, Cluster},
+    config,
+    model::{Farewell, LinkId, SessionId, UserId, wall_clock},
+};
+
+/// Ends a session from outside.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct End {
+    /// Why.
+    pub farewell: Farewell,
+    /// Told before the close: how long to wait before connecting again.
+    pub reconnect_after: Option<Duration>,
+}
+
+/// Why a connection is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// The node has as many connections as it may.
+    Full,
+    /// The address has as many connections as it may.
+    Address,
+    /// The user has as many connections as it may.
+    User,
+    /// The address tries too often; worth another try after so long.
+    TooOften(Duration),
+    /// The user does.
+    UserTooOften(Duration),
+    /// The token was revoked since it was verified.
+    Revoked,
+    /// The other nodes cannot be asked.
+    Unreachable,
+    /// The node is draining.
+    Draining,
+}
+
+impl Refused {
+    fn too_often(who: Attempt<'_>, wait: Duration) -> Self {
+        match who {
+            Attempt::Address(_) => Self::TooOften(wait),
+            Attempt::User(_) => Self::UserTooOften(wait),
+        }
+    }
+
+    /// A word for metrics.
+    pub fn cause(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Address => "address_connections",
+            Self::User => "user_connections",
+            Self::TooOften(_) => "address_attempts",
+            Self::UserTooOften(_) => "user_attempts",
+            Self::Revoked => "token",
+            Self::Unreachable => "unreachable",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+/// All connections of this node.
+pub struct Registry {
+    limits: config::Limits,
+    max_connections: usize,
+    cluster: Option<Arc<dyn Cluster>>,
+    draining: AtomicBool,
+    attempts: Attempts,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    connections: usize,
+    by_address: AHashMap<IpAddr, usize>,
+    /// The session ids that a user's connections hold.
+    by_user: AHashMap<UserId, Vec<SessionId>>,
+    sessions: AHashMap<SessionId, Holder>,
+    revocations: Revocations,
+}
+
+/// Who holds a session id.
+struct Holder {
+    link: LinkId,
+    /// None until the session's actor runs.
+    actor: Option<Recipient<End>>,
+    token: Mark,
+    claim: Claim,
+    /// Why it was told to end, or is to be as soon as it runs.
+    ending: Option<Farewell>,
+}
+
+impl Holder {
+    fn end(&mut self, farewell: Farewell, reconnect_after: Option<Duration>) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.ending = Some(farewell);
+        if let Some(actor) = &self.actor {
+            actor.do_send(End { farewell, reconnect_after });
+        }
+    }
+}
+
+impl Registry {
+    /// No connections yet.
+    pub fn new(
+        limits: &config::Limits,
+        max_connections: usize,
+        cluster: Option<Arc<dyn Cluster>>,
+    ) -> Self {
+        Self {
+            limits: limits.clone(),
+            max_connections,
+            cluster,
+            draining: AtomicBool::new(false),
+            attempts: Attempts::new(limits.connects_per_second),
+            inner: Mutex::default(),
+        }
+    }
+
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        self.lock().connections
+    }
+
+    /// How many of them each user has.
+    pub fn open_by_user(&self) -> Vec<(UserId, usize)> {
+        self.lock().by_user.iter().map(|(user, held)| (user.clone(), held.len())).collect()
+    }
+
+    fn open(&self, user: &UserId) -> usize {
+        self.lock().by_user.get(user).map_or(0, Vec::len)
+    }
+
+    /// Whether the node has as many connections as it may.
+    pub fn is_full(&self) -> bool {
+        self.connections() >= self.max_connections
+    }
+
+    /// Whether the node is draining.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// From here on nobody is let in.
+    pub fn begin_drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether a token was revoked.
+    pub fn is_revoked(&self, identity: &Identity) -> bool {
+        self.lock().revocations.cover(&identity.profile.user, &identity.into())
+    }
+
+    /// Somebody tries to connect, as far as this node knows.
+    fn attempt_here(&self, who: Attempt<'_>, now: Instant) -> Result<(), Refused> {
+        if self.is_draining() {
+            return Err(Refused::Draining);
+        }
+        self.attempts.count(who, now).map_err(|wait| Refused::too_often(who, wait))
+    }
+
+    /// Lets a connection in as far as this node knows. Answers as well whether
+    /// it replaces one of this node.
+    fn admit_here(
+        self: &Arc<Self>,
+        address: IpAddr,
+        identity: Option<&Identity>,
+        claim: Option<&str>,
+    ) -> Result<(Permit, bool), Refused> {
+        if self.is_draining() {
+            return Err(Refused::Draining);
+        }
+        let address = counted(address);
+        let user = identity.map(|identity| &identity.profile.user);
+        let token = identity.map(Mark::from).unwrap_or_default();
+        let name = user.map_or("", UserId::as_str);
+        let claimed = claim.and_then(|claim| SessionId::parse(claim, name));
+
+        let mut inner = self.lock();
+        if inner.connections >= self.max_connections {
+            return Err(Refused::Full);
+        }
+        let held = claimed.as_ref().and_then(|id| inner.sessions.get(id));
+        // Whether an order has given the id to another node, or is on its way.
+        let contested = held.is_some_and(|it| it.ending.is_some() || it.claim.is_open());
+        // A connection that takes the place of another is not one more.
+        let replaces = held.is_some();
+        let at_address = inner.by_address.get(&address).copied().unwrap_or(0);
+        if at_address.saturating_sub(usize::from(replaces)) >= self.limits.connections_per_ip {
+            return Err(Refused::Address);
+        }
+        if let Some(user) = user {
+            if inner.revocations.cover(user, &token) {
+                return Err(Refused::Revoked);
+            }
+            let open = inner.by_user.get(user).map_or(0, Vec::len);
+            if !replaces && open >= self.limits.connections_per_user {
+                return Err(Refused::User);
+            }
+        }
+
+        let claim = match &claimed {
+            Some(_) if self.cluster.is_some() => Claim::Weighed { contested },
+            _ => Claim::Held,
+        };
+        let session = claimed.unwrap_or_else(|| SessionId::random(name));
+        let link = LinkId::next();
+        inner.connections += 1;
+        *inner.by_address.entry(address).or_default() += 1;
+        let holder = Holder { link, actor: None, token, claim, ending: None };
+        match inner.sessions.insert(session.clone(), holder) {
+            Some(mut old) => old.end(Farewell::Replaced, None),
+            None => {
+                if let Some(user) = user {
+                    inner.by_user.entry(user.clone()).or_default().push(session.clone());
+                }
+            }
+        }
+        drop(inner);
+        let (registry, user) = (self.clone(), user.cloned());
+        Ok((Permit { registry, address, user, session, link }, replaces))
+    }
+
+    /// Tells every session that was not told yet to end; `spread` gives each
+    /// the time after which to connect again.
+    pub fn end_all(&self, farewell: Farewell, spread: impl Fn() -> Duration) {
+        for holder in self.lock().sessions.values_mut().filter(|it| it.actor.is_some()) {
+            holder.end(farewell, Some(spread()));
+        }
+    }
+
+    /// Forgets who has not tried to connect for a while, and revocations that
+    /// are over their time.
+    pub fn sweep(&self, now: Instant) {
+        self.attempts.sweep(now);
+        self.lock().revocations.sweep(wall_clock());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// What is known of a connection, while it holds its session id.
+    fn holder(&mut self, permit: &Permit) -> Option<&mut Holder> {
+        self.sessions.get_mut(&permit.session).filter(|holder| holder.link == permit.link)
+    }
+
+    /// A connection is over. Answers how many its user has now, where that
+    /// changed.
+    fn release(&mut self, permit: &Permit) -> Option<usize> {
+        self.connections = self.connections.saturating_sub(1);
+        if let Some(count) = self.by_address.get_mut(&permit.address) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_address.remove(&permit.address);
+            }
+        }
+        self.holder(permit)?;
+        self.sessions.remove(&permit.session);
+        let user = permit.user.as_ref()?;
+        let held = self.by_user.get_mut(user)?;
+        held.retain(|session| *session != permit.session);
+        let open = held.len();
+        if open == 0 {
+            self.by_user.remove(user);
+        }
+        Some(open)
+    }
+}
+
+/// The address that limits count: a household has a whole /64 of IPv6.
+fn counted(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
+        v4 => v4,
+    }
+}

@@ -1,0 +1,235 @@
+//! The servers of a run, and what is done to them.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use tokio::{
+    sync::RwLock,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    plan::{Fault, Schedule, Setup},
+    record::At,
+};
+use crate::harness::{Endpoint, Process, RedisServer, node_process};
+
+/// How long a cut connection's user is shown, and a dead node's users at most.
+pub const GRACE: Duration = Duration::from_millis(300);
+pub const LEASE: Duration = Duration::from_secs(4);
+
+/// No limit is met, and no log is ever shortened.
+const SETTINGS: [(&str, &str); 9] = [
+    ("ROOKERY__PRESENCE__LEASE", "4s"),
+    ("ROOKERY__PRESENCE__GRACE", "300ms"),
+    ("ROOKERY__HEARTBEAT__INTERVAL", "2s"),
+    ("ROOKERY__HEARTBEAT__TIMEOUT", "5s"),
+    ("ROOKERY__LIMITS__CONNECTIONS_PER_USER", "1000"),
+    ("ROOKERY__LIMITS__CONNECTIONS_PER_IP", "10000"),
+    ("ROOKERY__ROOMS__HISTORY_SIZE", "200000"),
+    ("ROOKERY__ROOMS__HISTORY_BYTES", "256 MiB"),
+    ("ROOKERY__SERVER__WORKERS", "2"),
+];
+
+/// Where each node can be reached now; a node that restarts has another port.
+pub struct Doors(Mutex<Vec<Option<Endpoint>>>);
+
+impl Doors {
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    pub fn open(&self, node: usize) -> Option<Endpoint> {
+        self.lock()[node]
+    }
+
+    fn set(&self, node: usize, door: Option<Endpoint>) {
+        self.lock()[node] = door;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Option<Endpoint>>> {
+        self.0.lock().expect("nobody panics with the doors")
+    }
+}
+
+/// What was done to the servers, with the moments.
+#[derive(Default)]
+pub struct Log(Mutex<Vec<(At, String)>>);
+
+impl Log {
+    fn note(&self, start: Instant, what: String) {
+        let mut log = self.0.lock().expect("nobody panics with the log");
+        log.push((start.elapsed(), what));
+    }
+
+    pub fn take(&self) -> Vec<(At, String)> {
+        std::mem::take(&mut self.0.lock().expect("nobody panics with the log"))
+    }
+}
+
+pub struct Servers {
+    redis: Option<Arc<RwLock<RedisServer>>>,
+    nodes: Vec<Process>,
+    pub doors: Arc<Doors>,
+    pub log: Arc<Log>,
+}
+
+async fn start_node(url: &str, node: usize) -> Process {
+    node_process(url, &format!("n{node}"), &SETTINGS).await
+}
+
+impl Servers {
+    pub async fn start(setup: &Setup) -> Self {
+        let redis = match setup.redis {
+            true => Some(RedisServer::durable().await),
+            false => None,
+        };
+        let url = redis.as_ref().map_or(String::new(), RedisServer::url);
+        let mut nodes = Vec::new();
+        for node in 0..setup.nodes {
+            nodes.push(start_node(&url, node).await);
+        }
+        let doors = nodes.iter().map(|node| Some(**node)).collect();
+        Self {
+            redis: redis.map(|redis| Arc::new(RwLock::new(redis))),
+            nodes,
+            doors: Arc::new(Doors(Mutex::new(doors))),
+            log: Arc::default(),
+        }
+    }
+
+    /// Lets things go wrong as planned while the clients work; then all is well.
+    pub async fn suffer(&mut self, setup: &Setup, seed: u64, start: Instant, until: Instant) {
+        let redis = async {
+            if let Some(redis) = &self.redis {
+                harm_redis(redis, Schedule::redis(setup, seed), &self.log, start, until).await;
+            }
+        };
+        let nodes = self.nodes.drain(..).enumerate().map(|(node, process)| {
+            let harm = NodeHarm {
+                node,
+                process,
+                redis: self.redis.clone(),
+                doors: Arc::clone(&self.doors),
+                log: Arc::clone(&self.log),
+                start,
+            };
+            harm.suffer(Schedule::node(setup, node, seed), until)
+        });
+        let ((), nodes) = tokio::join!(redis, join_all(nodes));
+        self.nodes = nodes;
+    }
+
+    /// The last lines that each node logged.
+    pub fn logs(&self, lines: usize) -> String {
+        let mut text = String::new();
+        for (node, process) in self.nodes.iter().enumerate() {
+            let log = process.log();
+            let all: Vec<&str> = log.lines().collect();
+            text.push_str(&format!("--- the log of node {node}, its end ---\n"));
+            for line in all.iter().skip(all.len().saturating_sub(lines)) {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+        text
+    }
+}
+
+async fn harm_redis(
+    redis: &RwLock<RedisServer>,
+    schedule: Schedule,
+    log: &Log,
+    start: Instant,
+    until: Instant,
+) {
+    for step in schedule {
+        let begins = Instant::now() + step.wait;
+        let ends = until.min(begins + step.lasts);
+        if begins > until {
+            return;
+        }
+        sleep_until(begins).await;
+        // No node is started meanwhile.
+        let mut redis = redis.write().await;
+        log.note(start, step.fault.to_string());
+        match step.fault {
+            Fault::RedisRestart => {
+                redis.kill();
+                sleep_until(ends).await;
+                redis.restart().await;
+            }
+            Fault::RedisLoss => {
+                redis.kill();
+                sleep_until(ends).await;
+                redis.restart_empty().await;
+            }
+            Fault::RedisPause => {
+                redis.pause();
+                sleep_until(ends).await;
+                redis.resume();
+            }
+            Fault::CutSubscriptions => {
+                redis.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+                continue;
+            }
+            Fault::CutCommands => {
+                redis.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+                continue;
+            }
+            Fault::NodeRestart | Fault::NodePause => {}
+        }
+        log.note(start, "Redis is back".to_owned());
+    }
+}
+
+/// One node, with what its faults need.
+struct NodeHarm {
+    node: usize,
+    process: Process,
+    redis: Option<Arc<RwLock<RedisServer>>>,
+    doors: Arc<Doors>,
+    log: Arc<Log>,
+    start: Instant,
+}
+
+impl NodeHarm {
+    async fn suffer(mut self, schedule: Schedule, until: Instant) -> Process {
+        for step in schedule {
+            let begins = Instant::now() + step.wait;
+            let ends = until.min(begins + step.lasts);
+            if begins > until {
+                break;
+            }
+            sleep_until(begins).await;
+            self.log.note(self.start, format!("{} ({})", step.fault, self.node));
+            if step.fault == Fault::NodePause {
+                self.process.signal("STOP");
+                sleep_until(ends).await;
+                self.process.signal("CONT");
+            } else {
+                self.doors.set(self.node, None);
+                self.process.signal("KILL");
+                self.process.exited().await;
+                sleep_until(ends).await;
+                self.process = self.restarted().await;
+                self.doors.set(self.node, Some(*self.process));
+            }
+            self.log.note(self.start, format!("node is back ({})", self.node));
+        }
+        self.process
+    }
+
+    async fn restarted(&self) -> Process {
+        match &self.redis {
+            None => start_node("", self.node).await,
+            Some(redis) => {
+                let redis = redis.read().await;
+                start_node(&redis.url(), self.node).await
+            }
+        }
+    }
+}
