@@ -145,6 +145,9 @@ impl Application {
                 stopper.stop(false).await;
             }
         }
+        if let Some(cluster) = &services.cluster {
+            cluster.leave();
+        }
         sweeper.abort();
         signals.abort();
         server.await.context("the server's task ended by a panic")??;

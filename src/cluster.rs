@@ -210,4 +210,8 @@ pub trait Cluster: Send + Sync {
 
     /// Gives an order to all nodes.
     fn order(&self, order: Order) -> Answer<'_, ()>;
+
+    /// This node ends: nothing is told and heard any more. The others see it
+    /// fall silent, which leaves its users their time to come back elsewhere.
+    fn leave(&self);
 }

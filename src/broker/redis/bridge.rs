@@ -106,6 +106,11 @@ pub(super) struct Release {
     pub(super) open: usize,
 }
 
+/// This node ends.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Leave;
+
 impl RedisBridge {
     /// Starts the bridge of a node on a thread of its own, and waits a moment
     /// for it to be connected.
@@ -401,5 +406,16 @@ impl Handler<Release> for RedisBridge {
             let _ = node.count(&user, open).await;
         };
         ctx.spawn(counted.into_actor(self));
+    }
+}
+
+impl Handler<Leave> for RedisBridge {
+    type Result = ();
+
+    fn handle(&mut self, Leave: Leave, ctx: &mut Self::Context) {
+        self.node.set_link(None);
+        ctx.stop();
+        // The thread is the bridge's alone.
+        Arbiter::current().stop();
     }
 }

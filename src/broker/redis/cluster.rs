@@ -8,7 +8,7 @@ use redis::cmd;
 
 use super::{
     RedisBroker,
-    bridge::Release,
+    bridge::{Leave, Release},
     entry,
     node::Node,
     script::{ADMIT, ATTEMPT, ORDER, TELL},
@@ -232,5 +232,11 @@ impl Cluster for RedisBroker {
     fn order(&self, order: Order) -> Answer<'_, ()> {
         let node = &self.0;
         async move { Ok(node.order(&order).await?) }.boxed()
+    }
+
+    fn leave(&self) {
+        if let Some(bridge) = self.0.bridge.get() {
+            bridge.do_send(Leave);
+        }
     }
 }

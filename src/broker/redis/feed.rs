@@ -61,10 +61,16 @@ impl Ear {
         self.alive.load(Ordering::Acquire)
     }
 
-    /// The connection is of no use any more.
+    /// The connection is of no use any more; whether it was until now.
+    fn retire(&self) -> bool {
+        self.alive.swap(false, Ordering::AcqRel)
+    }
+
+    /// The connection failed.
     fn fail(&self, node: &Node) {
-        self.alive.store(false, Ordering::Release);
-        if let Some(bridge) = node.bridge.get() {
+        if self.retire()
+            && let Some(bridge) = node.bridge.get()
+        {
             bridge.do_send(FeedFailed);
         }
     }
@@ -193,6 +199,12 @@ impl Feeds {
         };
         let wishes = node.table().all_wishes(is_kept);
         let feeds = Self { masters, feeds };
+        for feed in earlier.into_iter().flat_map(|it| it.feeds.iter().flatten()) {
+            let is_kept = |kept: &Feed| Arc::ptr_eq(&kept.ear, &feed.ear);
+            if !feeds.feeds.iter().flatten().any(is_kept) {
+                feed.ear.retire();
+            }
+        }
         let subscribed = feeds.fulfil(node, wishes).await;
         (feeds, subscribed)
     }
@@ -224,10 +236,7 @@ impl Feeds {
         let mut any = false;
         for feed in self.feeds.iter().flatten() {
             let deaf = feed.ear.unheard().is_some_and(|since| since.elapsed() >= patience);
-            if deaf && feed.ear.is_alive() {
-                feed.ear.alive.store(false, Ordering::Release);
-                any = true;
-            }
+            any |= deaf && feed.ear.retire();
         }
         any
     }

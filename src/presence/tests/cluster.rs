@@ -57,6 +57,8 @@ impl Cluster for FakeCluster {
 
     fn listen(&self, _: Listeners) {}
 
+    fn leave(&self) {}
+
     fn follow(&self, room: &RoomName) {
         self.call(Call::Follow(room.to_string()));
     }

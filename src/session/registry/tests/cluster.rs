@@ -60,6 +60,8 @@ impl Cluster for Way {
 
     fn listen(&self, _: Listeners) {}
 
+    fn leave(&self) {}
+
     fn follow(&self, _: &RoomName) {}
 
     fn unfollow(&self, _: &RoomName) {}
