@@ -325,9 +325,12 @@ async fn connect(
     node: &Node,
 ) -> RedisResult<(super::servers::Connection, super::servers::Connection, Option<Master>)> {
     let (mut commands, master) = node.servers.connect().await?;
-    let (writes, _) = node.servers.connect().await?;
+    let (mut writes, _) = node.servers.connect().await?;
     // A server that is still reading its data says so now.
     commands.query::<()>(&cmd("PING")).await?;
+    if master.is_some() {
+        node.fence(&mut commands, &mut writes).await?;
+    }
     Ok((commands, writes, master))
 }
 

@@ -12,7 +12,9 @@ use std::{
 use actix::prelude::*;
 use ahash::AHashMap;
 use log::{debug, warn};
-use redis::{ErrorKind, FromRedisValue, RedisError, ServerErrorKind, Value, cmd, pipe};
+use redis::{
+    ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value, cmd, pipe,
+};
 use tokio::sync::Notify;
 
 use super::{
@@ -54,6 +56,8 @@ pub(super) struct Node {
     pub(super) listeners: OnceLock<Listeners>,
     /// What was ordered before somebody listens.
     unheard: Mutex<Vec<Order>>,
+    /// The addresses of this node's connections for commands, as Redis sees them.
+    connections: Mutex<Vec<String>>,
     pub(super) condition: Condition,
     pub(super) publishing: Publishing,
     /// On how many replicas a write has to be, as far as there are so many.
@@ -113,6 +117,7 @@ impl Node {
             bridge: OnceLock::new(),
             listeners: OnceLock::new(),
             unheard: Mutex::default(),
+            connections: Mutex::default(),
             condition: Condition::default(),
             publishing: Publishing::default(),
             wanted_replicas: settings.broker.replicas,
@@ -157,6 +162,39 @@ impl Node {
     fn link(&self) -> Result<Link, Unavailable> {
         let link = self.link.read().unwrap_or_else(PoisonError::into_inner);
         link.clone().ok_or(Unavailable::Unreachable)
+    }
+
+    /// Has Redis let go of the connections before these. A server that stood
+    /// still may have commands of theirs that it has not read: carried out after
+    /// what comes over the new ones, they would undo it.
+    pub(super) async fn fence(
+        &self,
+        commands: &mut Connection,
+        writes: &mut Connection,
+    ) -> RedisResult<()> {
+        let lock = || self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let former = lock().clone();
+        for address in former {
+            let mut kill = cmd("CLIENT");
+            kill.arg("KILL").arg("ADDR").arg(address);
+            match commands.query::<u64>(&kill).await {
+                Err(error) if error.is_io_error() => return Err(error),
+                Err(error) => warn!("an earlier connection cannot be ended: {error}"),
+                Ok(_) => {}
+            }
+        }
+        let mut own = Vec::new();
+        for connection in [commands, writes] {
+            match connection.query::<String>(cmd("CLIENT").arg("INFO")).await {
+                Err(error) if error.is_io_error() => return Err(error),
+                Err(error) => warn!("a connection cannot be told from others: {error}"),
+                Ok(info) => own.extend(
+                    info.split(' ').find_map(|part| Some(part.strip_prefix("addr=")?.to_owned())),
+                ),
+            }
+        }
+        *lock() = own;
+        Ok(())
     }
 
     /// Runs a script.
