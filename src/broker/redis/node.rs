@@ -142,11 +142,11 @@ impl Node {
         lives.last().cloned().unwrap_or_else(|| LifeId::random(&self.name))
     }
 
-    /// Begins a new life.
-    pub(super) fn live_anew(&self) {
+    /// Begins a new life, which beats already.
+    pub(super) fn live_anew(&self, life: LifeId) {
         self.indexed().clear();
         let mut lives = self.lives.write().unwrap_or_else(PoisonError::into_inner);
-        lives.push(LifeId::random(&self.name));
+        lives.push(life);
     }
 
     /// Whether a life is or was this process's.

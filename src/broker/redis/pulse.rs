@@ -152,8 +152,8 @@ impl RedisBridge {
     /// node told is void.
     fn live_anew(&mut self, ctx: &mut Context<Self>) {
         warn!("the other nodes do not know this one any more; it tells all it knows again");
-        self.node.live_anew();
-        self.pulse.count = 0;
+        // The first beat of the new life is done.
+        self.pulse.count = 1;
         self.lives.forget();
         let Some(listeners) = self.node.listeners.get() else { return };
         // Else presence would believe the others to know what they do not.
@@ -193,6 +193,17 @@ impl Node {
             Vec<String>,
             Vec<StreamedOrder>,
         ) = self.run(call).await?;
+        if !counted {
+            // Counted before it tells anything: else nobody would reap it.
+            let next = LifeId::random(&self.name);
+            let call = BEAT
+                .call([self.names.lives(), self.names.dying(), self.names.orders()])
+                .arg(next.as_str())
+                .arg(1)
+                .arg("");
+            self.run::<redis::Value>(call).await?;
+            self.live_anew(next);
+        }
         let last_order = new.last().map_or(last_order, |(id, _)| id.clone());
         Ok(Heartbeat {
             counted,
