@@ -31,7 +31,7 @@ impl Node {
         room: &RoomName,
         entries: Vec<(UserId, Option<Entry>)>,
     ) -> Result<(), Unavailable> {
-        let life = self.life();
+        let life = self.counted_life()?;
         if entries.iter().any(|(_, entry)| entry.is_some()) {
             self.index(&life, room).await?;
         }
@@ -45,38 +45,9 @@ impl Node {
         for (user, entry) in &entries {
             call = call.arg(user.as_str()).arg(entry::encode_entry(entry.as_ref()));
         }
-        self.run::<u64>(call).await.map(drop)
-    }
-
-    /// Has Redis know that this life has something in a room, before it has: so
-    /// that whoever reaps the life finds it.
-    async fn index(&self, life: &LifeId, room: &RoomName) -> Result<(), Unavailable> {
-        if self.indexed().contains_key(room) {
-            return Ok(());
-        }
-        let mut add = cmd("SADD");
-        add.arg(self.names.rooms_of(life)).arg(room.as_str());
-        self.command::<u64>(&add).await?;
-        // Unless another life began meanwhile.
-        if self.life() == *life {
-            self.indexed().insert(room.clone(), ());
-        }
-        Ok(())
-    }
-
-    /// Forgets that this life had something in rooms that nobody follows any more.
-    pub(super) async fn tidy(&self) -> Result<(), Unavailable> {
-        let known: Vec<RoomName> = self.indexed().keys().cloned().collect();
-        let life = self.life();
-        let is_left = |room: &RoomName| !self.table().is_followed(&self.names.channel(room));
-        for room in known.into_iter().filter(is_left) {
-            // First here: should it be used again meanwhile, it is added again.
-            self.indexed().remove(&room);
-            let mut remove = cmd("SREM");
-            remove.arg(self.names.rooms_of(&life)).arg(room.as_str());
-            self.command::<u64>(&remove).await?;
-        }
-        Ok(())
+        let told = self.run::<u64>(call).await;
+        self.left_by(&life, room);
+        told.map(drop)
     }
 
     /// All entries of a room, with the version they make; those of this process
@@ -114,9 +85,10 @@ impl Node {
         open: usize,
         limit: usize,
     ) -> Result<Admission, Unavailable> {
-        let (life, inbox) = (self.life(), RoomName::inbox(user));
+        let (life, inbox) = (self.counted_life()?, RoomName::inbox(user));
         let call = ADMIT.call([self.names.links(&inbox)]).arg(life.as_str()).arg(open).arg(limit);
         let (indexed, others) = join(self.index(&life, &inbox), self.run::<i64>(call)).await;
+        self.left_by(&life, &inbox);
         indexed?;
         Ok(match usize::try_from(others?) {
             Ok(elsewhere) => Admission::Admitted { elsewhere },
@@ -126,7 +98,7 @@ impl Node {
 
     /// How many connections this node has of a user now.
     pub(super) async fn count(&self, user: &UserId, open: usize) -> Result<(), Unavailable> {
-        let (life, inbox) = (self.life(), RoomName::inbox(user));
+        let (life, inbox) = (self.counted_life()?, RoomName::inbox(user));
         let links = self.names.links(&inbox);
         if open == 0 {
             let mut none = cmd("HDEL");
@@ -136,7 +108,9 @@ impl Node {
         self.index(&life, &inbox).await?;
         let mut some = cmd("HSET");
         some.arg(links).arg(life.as_str()).arg(open);
-        self.command::<u64>(&some).await.map(drop)
+        let counted = self.command::<u64>(&some).await;
+        self.left_by(&life, &inbox);
+        counted.map(drop)
     }
 
     async fn attempt(&self, who: Attempt<'_>, most: u32) -> Result<Option<Duration>, Unavailable> {

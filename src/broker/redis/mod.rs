@@ -23,6 +23,7 @@ mod cluster;
 mod entry;
 mod feed;
 mod feeding;
+mod life;
 mod lives;
 mod logs;
 mod names;

@@ -10,7 +10,6 @@ use std::{
 };
 
 use actix::prelude::*;
-use ahash::AHashMap;
 use log::{debug, warn};
 use redis::{
     ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value, cmd, pipe,
@@ -20,6 +19,7 @@ use tokio::sync::Notify;
 use super::{
     bridge::{LinkFailed, RedisBridge},
     entry::{self, Heard},
+    life::OwnLife,
     names::Names,
     script::Call,
     servers::{Connection, Master, Masters, Servers},
@@ -30,7 +30,7 @@ use crate::{
     cluster::{self, Listeners, Order},
     config::{self, RoomSettings, Settings},
     metrics::Publishing,
-    model::{Epoch, LifeId, Position, RoomName},
+    model::{Epoch, Position, RoomName},
 };
 
 /// How long a write may take to reach its replicas, in milliseconds.
@@ -40,7 +40,6 @@ const REPLICATION: u64 = 1000;
 pub(super) struct Node {
     pub(super) servers: Servers,
     pub(super) names: Names,
-    pub(super) name: Arc<str>,
     pub(super) lease: Duration,
     rooms: config::Rooms,
     inbox: config::Inbox,
@@ -48,10 +47,7 @@ pub(super) struct Node {
     table: Mutex<Table>,
     /// Wakes who sees to the table's wishes.
     pub(super) wishes: Notify,
-    /// The lives this process had; the last one is the present one.
-    lives: RwLock<Vec<LifeId>>,
-    /// The rooms in which the present life has entries, as Redis knows them.
-    indexed: Mutex<AHashMap<RoomName, ()>>,
+    pub(super) own: OwnLife,
     pub(super) bridge: OnceLock<Addr<RedisBridge>>,
     pub(super) listeners: OnceLock<Listeners>,
     /// What was ordered before somebody listens.
@@ -105,15 +101,13 @@ impl Node {
         Self {
             servers,
             names: Names::new(&settings.broker.prefix),
-            lives: RwLock::new(vec![LifeId::random(&name)]),
-            name,
             lease: settings.presence.lease,
             rooms: settings.rooms.clone(),
             inbox: settings.inbox.clone(),
             link: RwLock::default(),
             table: Mutex::default(),
             wishes: Notify::new(),
-            indexed: Mutex::default(),
+            own: OwnLife::new(name),
             bridge: OnceLock::new(),
             listeners: OnceLock::new(),
             unheard: Mutex::default(),
@@ -130,28 +124,6 @@ impl Node {
 
     pub(super) fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn indexed(&self) -> MutexGuard<'_, AHashMap<RoomName, ()>> {
-        self.indexed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The present life.
-    pub(super) fn life(&self) -> LifeId {
-        let lives = self.lives.read().unwrap_or_else(PoisonError::into_inner);
-        lives.last().cloned().unwrap_or_else(|| LifeId::random(&self.name))
-    }
-
-    /// Begins a new life, which beats already.
-    pub(super) fn live_anew(&self, life: LifeId) {
-        self.indexed().clear();
-        let mut lives = self.lives.write().unwrap_or_else(PoisonError::into_inner);
-        lives.push(life);
-    }
-
-    /// Whether a life is or was this process's.
-    pub(super) fn is_own(&self, life: &LifeId) -> bool {
-        self.lives.read().unwrap_or_else(PoisonError::into_inner).contains(life)
     }
 
     pub(super) fn set_link(&self, link: Option<Link>) {

@@ -9,7 +9,10 @@ use std::{
 
 use actix::prelude::*;
 use ahash::{AHashMap, AHashSet};
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::{
+    future,
+    stream::{self, StreamExt, TryStreamExt},
+};
 use log::{info, warn};
 use redis::{Value, cmd, from_redis_value};
 use tokio::time::timeout;
@@ -18,7 +21,7 @@ use super::{
     bridge::RedisBridge,
     feed::Feeds,
     node::Node,
-    script::{BEAT, CONDEMN, REAP},
+    script::{BEAT, CONDEMN, Call, REAP},
 };
 use crate::{
     broker::Unavailable,
@@ -63,6 +66,8 @@ struct Heartbeat {
     counted: bool,
     lives: Vec<(LifeId, u64)>,
     dying: Vec<LifeId>,
+    /// Those of them that are former lives of this process.
+    owned: Vec<LifeId>,
     /// What was ordered before this node came and still holds.
     standing: Vec<Order>,
     orders: Vec<Order>,
@@ -71,6 +76,9 @@ struct Heartbeat {
 
 /// What stands in the stream of orders: an id, and the field `o`.
 type StreamedOrder = (String, (String, String));
+
+/// What a beat is answered by.
+type Beaten = (bool, HashMap<String, u64>, Vec<String>, Vec<StreamedOrder>);
 
 impl RedisBridge {
     /// Beats, unless it does.
@@ -118,34 +126,40 @@ impl RedisBridge {
         self.pulse.last_order = beat.last_order;
         self.node.obey(beat.standing.into_iter().chain(beat.orders));
         self.make_feeds_if_due(ctx);
-        let others = |life: &LifeId| !self.node.is_own(life);
-        let lives = beat.lives.into_iter().filter(|(life, _)| others(life)).collect();
-        let dying: Vec<LifeId> = beat.dying.into_iter().filter(others).collect();
-        // Well before the lease is over: seeing it and reaping take time too.
-        let patience = self.node.lease.mul_f64(0.6);
-        for (life, beat) in self.lives.observe(lives, patience, Instant::now()) {
-            if self.pulse.reaping.insert(life.clone()) {
-                let node = self.node.clone();
-                let (dead, condemned) = (life.clone(), life);
-                let reaped = async move { node.condemn(&condemned, beat).await };
-                ctx.spawn(reaped.into_actor(self).map(move |_, act, _| {
-                    act.pulse.reaping.remove(&dead);
-                }));
-            }
+        let present = self.node.life();
+        let lives = beat.lives.into_iter().filter(|(life, _)| *life != present).collect();
+        for (life, beat) in self.lives.observe(lives, self.node.patience(), Instant::now()) {
+            self.reap(life, Some(beat), ctx);
         }
         self.node.condition.nodes.store(self.lives.len() + 1, Ordering::Relaxed);
         let mut before = std::mem::take(&mut self.pulse.orphaned);
-        for life in dying {
+        for life in beat.dying {
             let beats = before.remove(&life).unwrap_or(0) + 1;
             self.pulse.orphaned.insert(life.clone(), beats);
-            if beats >= ORPHANED && self.pulse.reaping.insert(life.clone()) {
-                let (node, dead) = (self.node.clone(), life.clone());
-                let reaped = async move { node.reap(&life).await };
-                ctx.spawn(reaped.into_actor(self).map(move |_, act, _| {
-                    act.pulse.reaping.remove(&dead);
-                }));
+            // What this process itself left nobody else has begun with.
+            if beats >= ORPHANED || beat.owned.contains(&life) {
+                self.reap(life, None, ctx);
             }
         }
+    }
+
+    /// Takes away what a life left behind. One that stood still at this beat is
+    /// declared over first, unless it beats after all.
+    fn reap(&mut self, life: LifeId, still_at: Option<u64>, ctx: &mut Context<Self>) {
+        if !self.pulse.reaping.insert(life.clone()) {
+            return;
+        }
+        let (node, over) = (self.node.clone(), life.clone());
+        let reaped = async move {
+            match still_at {
+                Some(beat) => node.condemn(&over, beat).await,
+                None => node.reap(&over).await,
+            }
+        };
+        // Where it failed, whoever sees that it waits begins again.
+        ctx.spawn(reaped.into_actor(self).map(move |_, act, _| {
+            act.pulse.reaping.remove(&life);
+        }));
     }
 
     /// The other nodes gave this one up, or Redis lost its data: all that this
@@ -177,42 +191,40 @@ impl RedisBridge {
 
 impl Node {
     async fn beat(&self, count: u64, last_order: Option<String>) -> Result<Heartbeat, Unavailable> {
+        let owned = self.own_up().await?;
         let (last_order, standing) = match last_order {
             None => self.standing_orders().await?,
             Some(last_order) => (last_order, Vec::new()),
         };
         let listens = self.listeners.get().is_some();
-        let call = BEAT
-            .call([self.names.lives(), self.names.dying(), self.names.orders()])
-            .arg(self.life().as_str())
-            .arg(count)
-            .arg(if listens { last_order.as_str() } else { "" });
-        let (counted, lives, dying, new): (
-            bool,
-            HashMap<String, u64>,
-            Vec<String>,
-            Vec<StreamedOrder>,
-        ) = self.run(call).await?;
-        if !counted {
+        let hears_from = if listens { last_order.as_str() } else { "" };
+        let began = Instant::now();
+        let (counted, lives, dying, new): Beaten =
+            self.run(self.beat_of(&self.life(), count, hears_from)).await?;
+        if counted {
+            self.counted(began);
+        } else {
             // Counted before it tells anything: else nobody would reap it.
-            let next = LifeId::random(&self.name);
-            let call = BEAT
-                .call([self.names.lives(), self.names.dying(), self.names.orders()])
-                .arg(next.as_str())
-                .arg(1)
-                .arg("");
-            self.run::<redis::Value>(call).await?;
-            self.live_anew(next);
+            let next = self.next_life();
+            let began = Instant::now();
+            self.run::<Beaten>(self.beat_of(&next, 1, "")).await?;
+            self.live_anew(next, began);
         }
         let last_order = new.last().map_or(last_order, |(id, _)| id.clone());
         Ok(Heartbeat {
             counted,
             lives: lives.into_iter().map(|(life, beat)| (LifeId::named(&life), beat)).collect(),
             dying: dying.iter().map(|life| LifeId::named(life)).collect(),
+            owned,
             standing,
             orders: new.iter().filter_map(|(_, (_, order))| read_order(order)).collect(),
             last_order: Some(last_order),
         })
+    }
+
+    fn beat_of(&self, life: &LifeId, count: u64, last_order: &str) -> Call {
+        let keys = [self.names.lives(), self.names.dying(), self.names.orders()];
+        BEAT.call(keys).arg(life.as_str()).arg(count).arg(last_order)
     }
 
     /// What was ordered before this node came and still holds, and the last
@@ -284,25 +296,37 @@ impl Node {
     /// Takes away what a life that is over left behind.
     async fn reap(&self, life: &LifeId) -> Result<(), Unavailable> {
         let index = self.names.rooms_of(life);
-        let rooms: Vec<String> = self.command(cmd("SMEMBERS").arg(&index)).await?;
-        let count = rooms.len();
-        stream::iter(rooms)
-            .map(Ok)
-            .try_for_each_concurrent(AT_ONCE, |room| async move {
-                let room = RoomName::named(&room);
-                let call = REAP
-                    .call([self.names.who(&room), self.names.links(&room)])
-                    .arg(self.names.channel(&room))
-                    .arg(self.verb())
-                    .arg(life.as_str())
-                    .arg(Epoch::random().to_string());
-                self.run::<u64>(call).await.map(drop)
-            })
-            .await?;
-        self.command::<u64>(cmd("DEL").arg(&index)).await?;
+        let mut count = 0;
+        loop {
+            let rooms: Vec<String> = self.command(cmd("SMEMBERS").arg(&index)).await?;
+            if rooms.is_empty() {
+                break;
+            }
+            count += rooms.len();
+            for rooms in rooms.chunks(AT_ONCE) {
+                let reaped = rooms.iter().map(|room| self.reap_room(life, room));
+                future::try_join_all(reaped).await?;
+                // Not all of the index: it may have grown meanwhile.
+                self.command::<u64>(cmd("SREM").arg(&index).arg(rooms)).await?;
+            }
+        }
         self.command::<u64>(cmd("SREM").arg(self.names.dying()).arg(life.as_str())).await?;
+        if self.command::<bool>(cmd("EXISTS").arg(&index)).await? {
+            self.command::<u64>(cmd("SADD").arg(self.names.dying()).arg(life.as_str())).await?;
+        }
         info!("the life {life} is reaped: it had entries in {count} rooms");
         Ok(())
+    }
+
+    async fn reap_room(&self, life: &LifeId, room: &str) -> Result<(), Unavailable> {
+        let room = RoomName::named(room);
+        let call = REAP
+            .call([self.names.who(&room), self.names.links(&room)])
+            .arg(self.names.channel(&room))
+            .arg(self.verb())
+            .arg(life.as_str())
+            .arg(Epoch::random().to_string());
+        self.run::<u64>(call).await.map(drop)
     }
 }
 

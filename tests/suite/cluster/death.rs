@@ -4,7 +4,8 @@
 use serde_json::json;
 
 use crate::harness::{
-    Endpoint, Process, RedisServer, TestApp, came, eventually, listed, node, node_process, went,
+    Client, Endpoint, Process, RedisServer, TestApp, came, eventually, listed, node, node_process,
+    went,
 };
 
 /// A node to be killed and one that stays, which soon believe in a death.
@@ -129,4 +130,40 @@ async fn a_node_that_was_only_stopped_says_anew_who_is_there() {
     // What was written meanwhile comes, each once and in order.
     let seq = bob.chat("lobby", "hello").await["seq"].clone();
     alice.until(|message| message["type"] == "chat" && message["seq"] == seq).await;
+}
+
+#[tokio::test]
+async fn what_a_stopped_node_did_before_it_knew_better_is_no_ghost() {
+    let redis = RedisServer::start().await;
+    let (mortal, other) = mortal_and_other(&redis, &[]).await;
+    let rooms: Vec<String> = (0..20).map(|number| format!("room-{number}")).collect();
+    let (mut alice, mut bob) = (mortal.client("alice").await, other.client("bob").await);
+    for room in &rooms {
+        alice.join(room).await;
+        bob.join(room).await;
+    }
+    shown(&mut bob, &rooms, "alice", 1).await;
+    mortal.signal("STOP");
+    shown(&mut bob, &rooms, "alice", 0).await;
+    // Read as soon as it goes on, when it has not heard yet that it was given up.
+    for status in ["busy", "away", "online", "busy"] {
+        alice.send(&json!({"type": "status", "status": status})).await;
+    }
+    mortal.signal("CONT");
+    shown(&mut bob, &rooms, "alice", 1).await;
+    alice.leave().await;
+    shown(&mut bob, &rooms, "alice", 0).await;
+}
+
+/// Waits until a user is in rooms with so many sessions, as the other is shown.
+async fn shown(client: &mut Client, rooms: &[String], user: &str, sessions: u64) {
+    for room in rooms {
+        eventually("the sessions in presence", async || {
+            let members = client.members(room).await["members"].clone();
+            let found = members.as_array()?.iter().find(|member| member["user"] == user);
+            let count = found.map_or(0, |member| member["sessions"].as_u64().unwrap_or(0));
+            (count == sessions).then_some(())
+        })
+        .await;
+    }
 }

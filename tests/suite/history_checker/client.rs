@@ -135,10 +135,12 @@ impl Writer {
         Arc::clone(&self.progress)
     }
 
-    pub async fn run(mut self) -> ClientHistory {
+    /// All that it saw and did, and its connection, if it has one in the end: as
+    /// long as that is open, the others are told nothing of its end.
+    pub async fn run(mut self) -> (ClientHistory, Option<Client>) {
         loop {
             if *self.world.phase.borrow() == Phase::Stop {
-                return self.history;
+                return (self.history, None);
             }
             *self.lock() = Progress::default();
             let Some(mut client) = self.connect().await else {
@@ -151,13 +153,13 @@ impl Writer {
                     for (room, known) in self.rooms.iter().enumerate().filter(|(_, it)| it.joined) {
                         self.history.members.insert(room, known.members.clone());
                     }
-                    return self.history;
+                    return (self.history, Some(client));
                 }
                 End::Gone => {
                     client.wire.cut();
                     self.note(Event::Disconnected { how: "gone for good".to_owned() });
                     *self.lock() = Progress { ready: true, ..Progress::default() };
-                    return self.history;
+                    return (self.history, None);
                 }
                 End::Cut => self.cut(client).await,
                 End::Closed => continue,

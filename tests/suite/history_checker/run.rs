@@ -81,10 +81,13 @@ pub async fn run(setup: &Setup, seed: u64, work: Duration) -> Outcome {
     }
     let presence = healed.elapsed();
     phase.send_replace(Phase::Stop);
-    let mut clients = Vec::new();
+    let (mut clients, mut connections) = (Vec::new(), Vec::new());
     for task in tasks {
-        clients.push(task.await.expect("a client does not panic"));
+        let (history, connection) = task.await.expect("a client does not panic");
+        clients.push(history);
+        connections.push(connection);
     }
+    drop(connections);
     read_states(&world, &mut views).await;
     let history = History { clients, views, faults: servers.log.take() };
     Outcome { history, presence, logs: servers.logs(12) }
