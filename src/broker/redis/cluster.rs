@@ -113,12 +113,13 @@ impl Node {
         counted.map(drop)
     }
 
-    async fn attempt(&self, who: Attempt<'_>, most: u32) -> Result<Option<Duration>, Unavailable> {
-        let counter = match who {
-            Attempt::Address(address) => self.names.attempts("address", &address.to_string()),
-            Attempt::User(user) => self.names.attempts("user", user.as_str()),
-        };
-        let wait: u64 = self.run(ATTEMPT.call([counter]).arg(most)).await?;
+    /// How long somebody has to wait who tries once more, by a counter of tries.
+    async fn attempt(
+        &self,
+        counter: String,
+        per_second: u32,
+    ) -> Result<Option<Duration>, Unavailable> {
+        let wait: u64 = self.run(ATTEMPT.call([counter]).arg(per_second)).await?;
         Ok((wait > 0).then(|| Duration::from_millis(wait)))
     }
 
@@ -179,17 +180,12 @@ impl Cluster for RedisBroker {
     }
 
     fn attempt(&self, who: Attempt<'_>, per_second: u32) -> Answer<'_, Option<Duration>> {
-        let node = &self.0;
-        match who {
-            Attempt::Address(address) => {
-                async move { Ok(node.attempt(Attempt::Address(address), per_second).await?) }
-                    .boxed()
-            }
-            Attempt::User(user) => {
-                let user = user.clone();
-                async move { Ok(node.attempt(Attempt::User(&user), per_second).await?) }.boxed()
-            }
-        }
+        let (node, names) = (&self.0, &self.0.names);
+        let counter = match who {
+            Attempt::Address(address) => names.attempts("address", &address.to_string()),
+            Attempt::User(user) => names.attempts("user", user.as_str()),
+        };
+        async move { Ok(node.attempt(counter, per_second).await?) }.boxed()
     }
 
     fn admit(&self, user: &UserId, open: usize, limit: usize) -> Answer<'_, Admission> {

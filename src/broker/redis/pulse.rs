@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     sync::atomic::Ordering,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use actix::prelude::*;
@@ -26,7 +26,7 @@ use super::{
 use crate::{
     broker::Unavailable,
     cluster::{self, Order},
-    model::{Epoch, LifeId, RoomName},
+    model::{Epoch, LifeId, RoomName, wall_clock},
 };
 
 /// How long one beat may take. A Redis that takes longer cannot be used.
@@ -233,10 +233,8 @@ impl Node {
         let mut newest = cmd("XREVRANGE");
         newest.arg(self.names.orders()).arg("+").arg("-").arg("COUNT").arg(1);
         let last: Vec<StreamedOrder> = self.command(&newest).await?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_millis());
-        let now = u64::try_from(now).unwrap_or(u64::MAX);
         let mut over = cmd("ZREMRANGEBYSCORE");
-        over.arg(self.names.revoked()).arg("-inf").arg(now);
+        over.arg(self.names.revoked()).arg("-inf").arg(wall_clock());
         self.command::<u64>(&over).await?;
         let mut standing = cmd("ZRANGE");
         standing.arg(self.names.revoked()).arg(0).arg(-1);
