@@ -399,6 +399,8 @@ class Room extends Emitter {
   #seq = 0;
   #joinedSeq = 0;
   #joinId = null;
+  /** A `joined` whose state has not come as a whole. */
+  #partial = null;
   #members = new Map();
   #count = 0;
   #countOnly = false;
@@ -552,7 +554,10 @@ class Room extends Emitter {
 
   [receive](message) {
     if (message.type === "joined") {
-      this.#joined(message);
+      this.#partial = message.state_more === true ? message : null;
+      if (!this.#partial) this.#joined(message);
+    } else if (message.type === "state") {
+      this.#page(message);
     } else if (message.type === "error") {
       this[emit]("error", errorFromServer(message));
     } else if (this.#state !== "joined") {
@@ -571,6 +576,7 @@ class Room extends Emitter {
   /** The connection is down: the room is wanted, not had. */
   [lose](reason) {
     this.#joinId = null;
+    this.#partial = null;
     this.#forgetTyping();
     if (this.#state !== "joined") return;
     this.#state = "joining";
@@ -579,6 +585,7 @@ class Room extends Emitter {
 
   [depart](error) {
     this.#joinId = null;
+    this.#partial = null;
     this.#forgetTyping();
     this.#state = "left";
     for (const { reject } of this.#waiting.splice(0)) reject(error ?? this.#goneError());
@@ -596,6 +603,16 @@ class Room extends Emitter {
     if (this.#state === "left") return Promise.reject(this.#goneError());
     if (echo !== undefined) message.echo = echo;
     return this.#link.write(this.name, message, nonce);
+  }
+
+  /** A large state comes in pages behind `joined`, before anything else of the room. */
+  #page({ state, more }) {
+    const joined = this.#partial;
+    if (!joined) return;
+    joined.state = { ...joined.state, ...state };
+    if (more === true) return;
+    this.#partial = null;
+    this.#joined(joined);
   }
 
   #joined(message) {
@@ -1319,7 +1336,7 @@ export class Rookery extends Emitter {
     const room = this.#rooms.get(message.room);
     if (!room) return;
     room[receive](message);
-    if (message.type === "joined") this.#outbox.flush(room.name);
+    if (room.state === "joined" && (message.type === "joined" || message.type === "state")) this.#outbox.flush(room.name);
   }
 
   #acknowledged(message) {

@@ -37,6 +37,9 @@ pub struct Rooms {
     /// How many bytes of it.
     #[serde(deserialize_with = "read::bytes")]
     pub state_bytes: usize,
+    /// For how long a room that nobody writes to and nobody is in keeps its state.
+    #[serde(deserialize_with = "read::period")]
+    pub state_ttl: Duration,
     /// Rooms that differ, by name; the first that matches holds.
     pub namespace: Vec<Namespace>,
 }
@@ -75,6 +78,9 @@ pub struct Namespace {
     /// As [`Rooms::state_bytes`].
     #[serde(default, deserialize_with = "read::bytes")]
     pub state_bytes: Option<usize>,
+    /// As [`Rooms::state_ttl`].
+    #[serde(default, deserialize_with = "read::period")]
+    pub state_ttl: Option<Duration>,
 }
 
 /// What holds for one room; the fields are those of [`Rooms`].
@@ -98,6 +104,8 @@ pub struct RoomSettings {
     pub state_keys: usize,
     /// How many bytes of it.
     pub state_bytes: usize,
+    /// For how long it is kept while nobody writes to the room or is in it.
+    pub state_ttl: Duration,
 }
 
 impl Rooms {
@@ -114,6 +122,7 @@ impl Rooms {
             dedup_entries: self.dedup_entries,
             state_keys: self.state_keys,
             state_bytes: self.state_bytes,
+            state_ttl: self.state_ttl,
         };
         let namespace = self.namespace.iter().find(|namespace| namespace.pattern.matches(room));
         namespace.map_or(general, |namespace| namespace.over(general))
@@ -132,6 +141,7 @@ impl Namespace {
             dedup_entries: self.dedup_entries.unwrap_or(general.dedup_entries),
             state_keys: self.state_keys.unwrap_or(general.state_keys),
             state_bytes: self.state_bytes.unwrap_or(general.state_bytes),
+            state_ttl: self.state_ttl.unwrap_or(general.state_ttl),
         }
     }
 }

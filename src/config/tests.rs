@@ -260,7 +260,7 @@ fn a_bad_file_is_refused_with_the_key_the_value_and_what_was_expected() {
             "[[rooms.namespace]]\nmatch = \"*\"\nsize = 1",
             "rooms.namespace[0].size: got an unknown key, expected one of `match`, \
              `history_size`, `history_bytes`, `history_ttl`, `presence_limit`, `members`, \
-             `dedup_window`, `dedup_entries`, `state_keys`, `state_bytes`",
+             `dedup_window`, `dedup_entries`, `state_keys`, `state_bytes`, `state_ttl`",
         ),
         (
             "[[rooms.namespace]]\nmembers = 1",

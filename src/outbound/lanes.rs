@@ -3,6 +3,7 @@ use std::{collections::VecDeque, rc::Rc, sync::Arc};
 use bytes::{Bytes, BytesMut};
 use indexmap::IndexMap;
 
+use super::state_pages::StatePages;
 use crate::{
     config,
     model::{PresenceChanges, RoomName, UserId},
@@ -107,11 +108,13 @@ impl From<&config::Outbound> for Bounds {
 pub(super) struct Overflow;
 
 #[derive(Debug)]
-struct Queued {
-    frames: Bytes,
-    /// Live messages in `frames`; none for a reply, which does not count
-    /// against the bound because the client asked for it.
-    live: usize,
+enum Reliable {
+    /// So many live messages.
+    Live(Bytes, usize),
+    /// What the client asked for, which does not count against the bound.
+    Reply(Bytes),
+    /// The same, encoded when it is written.
+    State(StatePages),
 }
 
 type Latest = IndexMap<LatestKey, LatestValue, ahash::RandomState>;
@@ -129,7 +132,7 @@ enum Control {
 pub(super) struct Lanes {
     control: VecDeque<Control>,
     notices: usize,
-    reliable: VecDeque<Queued>,
+    reliable: VecDeque<Reliable>,
     live_messages: usize,
     live_bytes: usize,
     reply_bytes: usize,
@@ -166,7 +169,12 @@ impl Lanes {
 
     pub(super) fn push_reply(&mut self, frame: Bytes) {
         self.reply_bytes += frame.len();
-        self.reliable.push_back(Queued { frames: frame, live: 0 });
+        self.reliable.push_back(Reliable::Reply(frame));
+    }
+
+    pub(super) fn push_state(&mut self, pages: StatePages) {
+        self.reply_bytes += pages.weight();
+        self.reliable.push_back(Reliable::State(pages));
     }
 
     /// Queues the last frame of the connection, behind all lanes.
@@ -183,7 +191,7 @@ impl Lanes {
         self.live_messages += messages;
         self.live_bytes += frames.len();
         let alone = self.live_messages == messages;
-        self.reliable.push_back(Queued { frames, live: messages });
+        self.reliable.push_back(Reliable::Live(frames, messages));
         // One batch is let in whatever its size: nobody could ever read it else.
         let over = self.live_messages > bounds.reliable_messages
             || self.live_bytes > bounds.reliable_bytes;
@@ -260,16 +268,32 @@ impl Lanes {
             }
             None => {}
         }
-        if let Some(Queued { frames, live }) = self.reliable.pop_front() {
-            if live == 0 {
-                self.reply_bytes -= frames.len();
-            } else {
-                self.live_messages -= live;
+        self.next_reliable(protocol)
+            .or_else(|| self.next_latest(protocol))
+            .or_else(|| self.last.take())
+    }
+
+    fn next_reliable(&mut self, protocol: Protocol) -> Option<Bytes> {
+        match self.reliable.pop_front()? {
+            Reliable::Live(frames, messages) => {
+                self.live_messages -= messages;
                 self.live_bytes -= frames.len();
+                Some(frames)
             }
-            return Some(frames);
+            Reliable::Reply(frame) => {
+                self.reply_bytes -= frame.len();
+                Some(frame)
+            }
+            Reliable::State(mut pages) => {
+                let before = pages.weight();
+                let page = pages.next_frame(protocol);
+                self.reply_bytes -= before - pages.weight();
+                if !pages.is_done() {
+                    self.reliable.push_front(Reliable::State(pages));
+                }
+                Some(page)
+            }
         }
-        self.next_latest(protocol).or_else(|| self.last.take())
     }
 
     /// About a chunk of the oldest latest values. Taking them one by one would

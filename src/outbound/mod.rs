@@ -15,6 +15,8 @@
 
 mod lanes;
 mod queue;
+mod state_pages;
 
 pub use lanes::{Bounds, CONTROL_FRAMES, LatestKey, LatestValue};
 pub use queue::{Flow, Outbound, Transport};
+pub use state_pages::{STATE_PAGE, StatePages};

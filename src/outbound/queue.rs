@@ -3,7 +3,10 @@ use std::{cell::RefCell, io, rc::Rc, task::Waker, time::Instant};
 use bytes::{Buf, Bytes};
 use log::debug;
 
-use super::lanes::{Bounds, Lanes, LatestKey, LatestValue};
+use super::{
+    lanes::{Bounds, Lanes, LatestKey, LatestValue},
+    state_pages::StatePages,
+};
 use crate::{
     model::{Farewell, LinkId, RoomName},
     wire::{Protocol, frame},
@@ -117,6 +120,14 @@ impl Outbound {
     /// [`flush`](Self::flush) writes it.
     pub fn queue_reply(&self, frame: Bytes) {
         self.queue(|lanes| lanes.push_reply(frame));
+    }
+
+    /// Queues what is left of a room's state in the reliable lane, as a reply;
+    /// [`flush`](Self::flush) writes it.
+    pub fn queue_state(&self, pages: StatePages) {
+        if !pages.is_done() {
+            self.queue(|lanes| lanes.push_state(pages));
+        }
     }
 
     fn queue(&self, push: impl FnOnce(&mut Lanes)) {

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     broker::{Inbox, Snapshot, Start, Unavailable},
     model::{LinkId, Member, Position, Problem, Publication, RoomName},
-    outbound::Outbound,
+    outbound::{Outbound, StatePages},
     presence,
     wire::{Event, RequestId, encode},
 };
@@ -171,6 +171,8 @@ impl RoomSupervisor {
         let (outbound, session) = (attached.outbound.clone(), attached.session.clone());
         let user = attached.profile.user.clone();
 
+        let mut pages = StatePages::new(name.clone(), snapshot.state.into());
+        let state = pages.take_page().to_vec();
         // What the session wrote with `echo: false` stays left out for it.
         snapshot.messages.retain(|entry| !entry.author.left_out(&session));
         let event = Event::Joined {
@@ -182,10 +184,12 @@ impl RoomSupervisor {
             viewer: &user,
             members: if sees.presence { members } else { &[] },
             count,
-            state: &snapshot.state,
+            state: &state,
+            state_more: !pages.is_done(),
         };
         outbound.forget_room(&name);
         outbound.queue_reply(encode(outbound.protocol(), &event));
+        outbound.queue_state(pages);
         for publication in after.iter().filter(|entry| !entry.author.left_out(&session)) {
             queue_entry(&outbound, publication, publication.author.user.as_ref() == Some(&user));
         }

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     broker::{RESUME_PAGE, RETRY_AFTER, Snapshot, Start},
     model::{Member, Publication, RoomName},
+    outbound::StatePages,
     presence,
     wire::{Event, encode},
 };
@@ -79,6 +80,8 @@ impl RoomSupervisor {
         // An inbox has no members to be told; what is unseen comes with the
         // next `welcome`.
         if !name.is_inbox() {
+            let mut pages = StatePages::new(name.clone(), snapshot.state.as_slice().into());
+            let state = pages.take_page().to_vec();
             for seat in room.seats() {
                 let told = |entry: &&Arc<Publication>| {
                     seat.sees.history && !entry.author.left_out(&seat.session)
@@ -93,10 +96,13 @@ impl RoomSupervisor {
                     viewer: &seat.user,
                     members: if seat.sees.presence { members } else { &[] },
                     count,
-                    state: &snapshot.state,
+                    state: &state,
+                    state_more: !pages.is_done(),
                 };
                 seat.outbound.forget_room(name);
                 seat.outbound.send_live(&encode(seat.outbound.protocol(), &event), 1);
+                seat.outbound.queue_state(pages.clone());
+                seat.outbound.flush();
             }
         }
         if behind {

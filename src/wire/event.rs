@@ -67,7 +67,11 @@ pub enum Event<'a> {
         members: &'a [Member],
         count: usize,
         state: &'a [StateEntry],
+        /// Whether more of the state follows in pages.
+        state_more: bool,
     },
+    /// A page of the state of a room, behind its `joined`.
+    State { room: &'a RoomName, state: &'a [StateEntry], more: bool },
     /// The session is no member any more.
     Left { id: Option<&'a RequestId>, room: &'a RoomName },
     /// Done.

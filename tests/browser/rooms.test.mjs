@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { describe, test } from "node:test";
 import { Rookery, RookeryError, createNonce } from "../../static/rookery.js";
-import { chat, clock, connected, connecting, inRoom, last, member, reconnected, rejection, setting, turn } from "./fake-server.mjs";
+import { FakeSocket, chat, clock, connected, connecting, inRoom, last, member, reconnected, rejection, setting, turn } from "./fake-server.mjs";
 
 describe("writes", () => {
   test("resolve with the ack", async () => {
@@ -223,6 +223,37 @@ describe("rooms", () => {
     (await reconnected()).joined({ recovered: true, seq: 5, state: { b: { value: 2, version: 2 }, c: { value: 3, version: 5 } } });
     assert.deepEqual([...room.shared.keys()], ["b", "c"]);
     assert.deepEqual(room.seen.filter(([event]) => event === "state").at(-1)[1], { keys: ["a", "c"], snapshot: true });
+  });
+
+  test("a large state comes in pages and is one snapshot", async () => {
+    const { room, socket } = await inRoom({}, { seq: 3, state: { a: { value: 1, version: 1 }, b: { value: 2, version: 2 } } });
+    const before = room.seen.length;
+    const write = room.set("d", 4);
+    socket.drop();
+    const again = await reconnected();
+    again.joined({ recovered: true, seq: 5, state: { b: { value: 2, version: 2 } }, state_more: true });
+    assert.equal(room.state, "joining", "not before all of it is there");
+    assert.deepEqual([...room.shared.keys()], ["a", "b"]);
+    again.receive({ type: "state", room: "r", state: { c: { value: 3, version: 5 } }, more: true });
+    again.receive({ type: "state", room: "r", state: { a: { value: 0, version: 4 } }, more: false });
+    assert.equal(room.state, "joined");
+    assert.deepEqual([...room.shared.keys()], ["b", "c", "a"]);
+    const changes = room.seen.slice(before).filter(([event]) => event === "state");
+    assert.deepEqual(changes, [["state", { keys: ["a", "c"], snapshot: true }]]);
+    const { id } = again.take("set");
+    again.receive({ type: "ack", id, seq: 6, epoch: "e1" });
+    await write;
+  });
+
+  test("what is left of a state that was cut in between is not taken for another", async () => {
+    const { room, socket } = await inRoom({}, { seq: 3, state: { a: { value: 1, version: 1 } } });
+    socket.drop();
+    (await reconnected()).joined({ seq: 5, state: { b: { value: 2, version: 2 } }, state_more: true });
+    FakeSocket.opened.at(-1).drop();
+    const again = await reconnected();
+    again.receive({ type: "state", room: "r", state: { c: { value: 3, version: 5 } }, more: false });
+    again.joined({ seq: 6, state: { d: { value: 4, version: 6 } } });
+    assert.deepEqual([...room.shared.keys()], ["d"]);
   });
 
   test("presence: a list, then what changed in it", async () => {

@@ -395,12 +395,43 @@ async fn a_forgotten_log_comes_back_under_a_new_epoch(broker: Arc<dyn Broker>) {
     assert!(!broker.snapshot(&room, start).await.unwrap().recovered);
 }
 
+/// State outlives the log it was written by, versions and epoch with it, for as
+/// long as it is to be kept.
+async fn state_outlives_its_log(broker: Arc<dyn Broker>) {
+    let kept = room("short:stateful");
+    let forgotten = room("short:and-state");
+    let eventually = async |room: &RoomName, seq| {
+        tokio::time::timeout(Duration::from_secs(20), async {
+            // Only time makes a log old.
+            while !log(&*broker, room).await.is_empty()
+                || broker.snapshot(room, Start::End).await.unwrap().position.seq != seq
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await
+        .expect("what is over its time is gone");
+        broker.snapshot(room, Start::End).await.unwrap()
+    };
+    for room in [&kept, &forgotten] {
+        broker.publish(room, set("k", Some("1"), None)).await.unwrap();
+    }
+    let before = broker.publish(&kept, chat("ada", "x")).await.unwrap().position;
+    assert!(eventually(&forgotten, 0).await.state.is_empty());
+    let after = eventually(&kept, 2).await;
+    assert_eq!((after.position, after.state[0].version), (before, 1));
+    let next = broker.publish(&kept, set("k", Some("2"), Some(1))).await.unwrap();
+    assert_eq!(next.position, Position { seq: 3, ..before });
+}
+
 /// What every broker of these tests is set up with: rooms `short:*` are
 /// forgotten quickly, `small:*` and `narrow:*` keep little.
 fn settings(url: &str) -> Settings {
     Settings::from_toml(&format!(
         "[broker]\nurl = {url:?}\n[rooms]\nhistory_size = 100000\n\
+         [[rooms.namespace]]\nmatch = \"short:stateful\"\nhistory_ttl = \"50ms\"\n\
          [[rooms.namespace]]\nmatch = \"short:*\"\nhistory_ttl = \"50ms\"\n\
+         state_ttl = \"100ms\"\n\
          [[rooms.namespace]]\nmatch = \"small:*\"\nhistory_size = 8\nstate_keys = 2\n\
          state_bytes = 10\n\
          [[rooms.namespace]]\nmatch = \"narrow:*\"\nhistory_bytes = 1024"
@@ -461,6 +492,7 @@ macro_rules! all_laws {
             transients_are_handed_on_and_kept_nowhere,
             an_inbox_keeps_what_is_not_seen,
             a_forgotten_log_comes_back_under_a_new_epoch,
+            state_outlives_its_log,
         );)*
     };
 }

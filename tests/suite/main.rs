@@ -46,3 +46,4 @@ mod operating;
 mod pages;
 mod random_cuts;
 mod stalled_reader;
+mod stalls;

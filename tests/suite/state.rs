@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, TestApp, seqs};
+use crate::harness::{Client, TestApp, came, seqs};
 
 fn set(value: Value, if_version: u64) -> Value {
     json!({"type": "set", "room": "dash", "key": "k", "value": value, "if_version": if_version})
@@ -163,4 +163,52 @@ async fn keys_and_bytes_of_a_room_s_state_are_bounded() {
     // A refusal takes no seq, and a delete makes room.
     assert_eq!(alice.set("dash", "c", json!(null)).await["seq"], 4);
     alice.write(fourth).await;
+}
+
+/// A message that carries a part of a large state, and how much of it.
+fn part(message: &Value) -> (usize, &serde_json::Map<String, Value>) {
+    (message.to_string().len(), message["state"].as_object().expect("state is an object"))
+}
+
+#[tokio::test]
+async fn a_large_state_comes_in_pages_before_anything_else_of_the_room() {
+    let app = TestApp::spawn("limits.messages_per_second = 10000").await;
+    let mut alice = app.member("alice", "dash").await;
+    for number in 0..20 {
+        let value = number.to_string().repeat(30_000);
+        alice.set("dash", &format!("key-{number}"), json!(value)).await;
+    }
+    let mut bob = app.connect("bob").receive_buffer(4096).client().await;
+    bob.send(&json!({"type": "join", "room": "dash", "id": "j"})).await;
+    // What is written while the pages are on their way comes behind them.
+    alice.until(|message| came(message, "bob")).await;
+    alice.set("dash", "key-0", json!("new")).await;
+    alice.chat("dash", "hello").await;
+
+    let joined = bob.expect("joined").await;
+    assert_eq!((&joined["id"], &joined["state_more"]), (&json!("j"), &json!(true)));
+    let mut all = serde_json::Map::new();
+    let mut page = joined;
+    let mut pages = 1;
+    loop {
+        let (size, state) = part(&page);
+        assert!(size < 300 * 1024, "a page of {size} bytes");
+        assert!(!state.is_empty());
+        all.extend(state.clone());
+        if page["type"] == "state" && page["more"] == false {
+            break;
+        }
+        page = bob.next().await;
+        assert_eq!((&page["type"], &page["room"]), (&json!("state"), &json!("dash")));
+        pages += 1;
+    }
+    assert!(pages > 2, "{pages}");
+    assert_eq!(all.len(), 20);
+    for (key, held) in &all {
+        let number = &key["key-".len()..];
+        if held["value"] != "new" {
+            assert_eq!(held["value"], number.repeat(30_000));
+        }
+    }
+    assert_eq!(bob.expect("chat").await["content"], "hello");
 }

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     dedup::Dedup,
@@ -159,14 +159,21 @@ impl Room {
     pub(super) fn expired(&mut self, now: Timestamp) -> bool {
         self.log.trim(now, self.bounds());
         self.dedup.expire(now, self.settings.dedup_window);
+        let RoomSettings { history_ttl, state_ttl, .. } = self.settings;
         let keep = if self.log.position().seq == 0 {
             UNWRITTEN
+        } else if self.state.is_empty() {
+            millis(history_ttl)
         } else {
-            u64::try_from(self.settings.history_ttl.as_millis()).unwrap_or(u64::MAX)
+            millis(history_ttl.max(state_ttl))
         };
         self.subscribers.is_empty()
             && self.log.is_empty()
             && self.dedup.is_empty()
             && self.used.saturating_add(keep) <= now
     }
+}
+
+fn millis(time: Duration) -> Timestamp {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

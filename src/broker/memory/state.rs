@@ -27,6 +27,10 @@ impl State {
         self.bytes + self.entries.len() * KEY
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// What a compare-and-set compares with.
     pub(super) fn current(&self, key: &str) -> Current {
         match self.entries.get(key) {
@@ -91,7 +95,7 @@ mod tests {
         assert_eq!((state.current("k").version, state.bytes), (7, 3));
         state.set(&key, None, 9);
         assert_eq!((state.current("k").version, state.bytes), (0, 0));
-        assert!(state.entries().is_empty());
+        assert!(state.is_empty());
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl Node {
             }
         };
         let is_followed = self.table().get(&channel).is_some();
-        let call = call.arg(if is_followed { KEPT } else { 0 });
+        let call = call.arg(if is_followed { KEPT } else { 0 }).arg(millis(settings.state_ttl));
         let answer: Vec<Value> = self.run_safely(call).await?;
         let mut answer = answer.into_iter();
         let verdict: String = next(&mut answer)?;

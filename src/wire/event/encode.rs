@@ -3,7 +3,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::Event;
 use crate::{
-    model::{Body, Payload, Publication},
+    model::{Body, Payload, Publication, StateEntry},
     wire::{Protocol, frame::frame_of},
 };
 
@@ -38,9 +38,9 @@ fn size(event: &Event<'_>) -> usize {
         Event::Signal { data, .. } => FRAME + data.get().len(),
         Event::Joined { messages, members, state, .. } => {
             let messages: usize = messages.iter().map(|message| publication_size(message)).sum();
-            let state = state.iter().map(|entry| FRAME + entry.value.get().len()).sum::<usize>();
-            FRAME + messages + state + MEMBER * members.len()
+            FRAME + messages + state_size(state) + MEMBER * members.len()
         }
+        Event::State { state, .. } => FRAME + state_size(state),
         Event::History { messages, .. } => {
             FRAME + messages.iter().map(|message| publication_size(message)).sum::<usize>()
         }
@@ -50,6 +50,10 @@ fn size(event: &Event<'_>) -> usize {
         }
         _ => 2 * FRAME,
     }
+}
+
+fn state_size(state: &[StateEntry]) -> usize {
+    state.iter().map(|entry| FRAME + entry.value.get().len()).sum()
 }
 
 fn publication_size(publication: &Publication) -> usize {

@@ -41,6 +41,7 @@ impl Serialize for Event<'_> {
                 members,
                 count,
                 state,
+                state_more,
             } => message("joined")?
                 .with_some("id", id)?
                 .with("room", room)?
@@ -51,6 +52,12 @@ impl Serialize for Event<'_> {
                 .with("members", members)?
                 .with("count", &count)?
                 .with("state", &State(state))?
+                .with_some("state_more", state_more.then_some(&true))?
+                .end(),
+            Self::State { room, state, more } => message("state")?
+                .with("room", room)?
+                .with("state", &State(state))?
+                .with("more", &more)?
                 .end(),
             Self::Left { id, room } => {
                 message("left")?.with_some("id", id)?.with("room", room)?.end()

@@ -191,6 +191,7 @@ fn an_entry_of_a_log_looks_the_same_everywhere() {
         members: &[],
         count: 0,
         state: &[],
+        state_more: false,
     };
     assert_eq!(
         sent(&joined),
@@ -213,13 +214,22 @@ fn joined_shows_members_and_state() {
         members: &[member()],
         count: 1,
         state: &[StateEntry { key: key.into(), value: raw("{\"x\":null}"), version: 3 }],
+        state_more: true,
     };
     assert_sent(
         &joined,
         &json!({
             "type": "joined", "id": 1, "room": "lobby", "epoch": "00000000000000ff", "seq": 0,
             "recovered": false, "messages": [], "members": [member_json()], "count": 1,
-            "state": {key: {"value": {"x": null}, "version": 3}},
+            "state": {key: {"value": {"x": null}, "version": 3}}, "state_more": true,
+        }),
+    );
+    let rest = StateEntry { key: "z".into(), value: raw("1"), version: 2 };
+    assert_sent(
+        &Event::State { room: &room(), state: &[rest], more: false },
+        &json!({
+            "type": "state", "room": "lobby", "state": {"z": {"value": 1, "version": 2}},
+            "more": false,
         }),
     );
 }

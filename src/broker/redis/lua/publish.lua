@@ -4,7 +4,7 @@
 -- age; how long the nonce is remembered, 0 where there is none; 'set' for a write
 -- to the state, with its key, '1' if it has a value, the value, and the version
 -- expected or ''; keys and bytes the state may have; for how long the room is to
--- be kept at least.
+-- be kept at least, and for how long if it has state.
 -- Answers {'appended' | 'duplicate', epoch, seq}, {'conflict', version, value}
 -- or {'full'}.
 local channel, verb, payload, fresh, known_epoch, known_seq = unpack(ARGV, 1, 6)
@@ -47,11 +47,10 @@ if ARGV[11] == 'set' then
 end
 
 local at = now()
-local first = room.seq == room.floor
 room.seq = room.seq + 1
 room.bytes = room.bytes + #payload
 room.clock = math.max(room.clock, at)
-if first then
+if room.seq == room.floor + 1 then
   room.oldest = room.clock
 end
 redis.call('XADD', KEYS[2], room.seq .. '-0', 't', room.clock, 'd', payload)
@@ -69,23 +68,23 @@ if dedup > 0 then
 end
 trim(room, at, limit, 16 + math.floor(limit.entries / 8))
 
--- What is kept is kept together, and for longer than any part of it has to be,
--- so that its time is not set at every write.
-local keep = math.max(limit.age, dedup, tonumber(ARGV[18]))
-local left = redis.call('PTTL', KEYS[1])
-if left < keep or room.seq == 1 then
-  left = keep + math.floor(keep / 4)
-  redis.call('PEXPIRE', KEYS[1], left)
-  redis.call('PEXPIRE', KEYS[2], left)
-  redis.call('PEXPIRE', KEYS[3], left)
-else
-  if first then
-    redis.call('PEXPIRE', KEYS[2], left)
-  end
-  if ARGV[11] == 'set' then
-    redis.call('PEXPIRE', KEYS[3], left)
+-- Keeps a key for longer than it has to be, so that its time is not set at every
+-- write.
+local function keep(key, time)
+  if redis.call('PTTL', key) < time or room.seq == 1 then
+    redis.call('PEXPIRE', key, time + math.floor(time / 4))
   end
 end
+
+-- Where the log ends, and what the versions of the state are, is kept as long as
+-- any of it; the entries no longer than they have to be.
+local whole = math.max(limit.age, dedup, tonumber(ARGV[18]))
+keep(KEYS[2], whole)
+if state > 0 then
+  whole = math.max(whole, tonumber(ARGV[19]))
+  keep(KEYS[3], whole)
+end
+keep(KEYS[1], whole)
 
 redis.call(verb, channel, 'm ' .. room.epoch .. ' ' .. room.seq .. ' ' .. room.clock .. ' ' .. payload)
 return { 'appended', room.epoch, room.seq }
