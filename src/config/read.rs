@@ -2,8 +2,15 @@
 //! of value within its bounds, and says so in words that end the sentence
 //! "expected …".
 
-use std::{fmt, marker::PhantomData, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    marker::PhantomData,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
+use ipnet::IpNet;
 use jsonwebtoken::Algorithm;
 use log::LevelFilter;
 use serde::de::{self, DeserializeSeed, Deserializer, SeqAccess, Unexpected};
@@ -238,6 +245,14 @@ pub(super) fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>,
         let host = text.split_once("://").map_or("", |(_, host)| host);
         let fit = text == "*" || !host.is_empty() && !host.contains(['/', '?', '#', ' ']);
         fit.then(|| text.to_owned())
+    })
+}
+
+/// Networks, or single addresses.
+pub(super) fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
+    let expected = "a list of addresses or networks such as \"127.0.0.1\" or \"10.0.0.0/8\"";
+    many(from, expected, |text| {
+        text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
     })
 }
 

@@ -1,5 +1,6 @@
 use std::{net::SocketAddr, num::NonZero, path::PathBuf, thread, time::Duration};
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::read;
@@ -25,6 +26,9 @@ pub struct Server {
     /// `*` for any.
     #[serde(deserialize_with = "read::origins")]
     pub allowed_origins: Vec<String>,
+    /// The proxies whose word about whom a request came from is taken.
+    #[serde(deserialize_with = "read::networks")]
+    pub trusted_proxies: Vec<IpNet>,
     /// Whether `GET /ws/echo` exists, for conformance suites.
     #[serde(deserialize_with = "read::flag")]
     pub echo: bool,

@@ -206,6 +206,10 @@ fn a_bad_file_is_refused_with_the_key_the_value_and_what_was_expected() {
         ),
         ("[server]\necho = \"yes\"", "server.echo: got \"yes\", expected true or false"),
         (
+            "[server]\ntrusted_proxies = [\"10.0.0.0/40\"]",
+            r#"server.trusted_proxies[0]: got "10.0.0.0/40", expected a list of addresses or networks such as "127.0.0.1" or "10.0.0.0/8""#,
+        ),
+        (
             "[server]\nallowed_origins = [\"https://a.example/\"]",
             r#"server.allowed_origins[0]: got "https://a.example/", expected a list of origins such as "https://example.com", or "*""#,
         ),

@@ -75,6 +75,7 @@ pub(super) async fn enter(
         .path("/")
         .http_only(true)
         .same_site(SameSite::Lax)
+        .secure(peer::is_secure(&request, &settings.server.trusted_proxies))
         .max_age(Duration::seconds(seconds))
         .finish();
     let (token, user, expires_at) = (guest.token, guest.user, guest.expires_at);

@@ -116,6 +116,19 @@ async fn a_guest_gets_a_short_lived_token_and_the_cookie() {
 }
 
 #[tokio::test]
+async fn the_guest_s_cookie_is_secure_where_a_trusted_proxy_says_so() {
+    for (trusted, says, secure) in
+        [("127.0.0.1", "https", true), ("127.0.0.1", "http", false), ("127.0.0.9", "https", false)]
+    {
+        let app = TestApp::spawn(&format!("server.trusted_proxies = {trusted:?}")).await;
+        let head = [("x-forwarded-proto", says.to_owned())];
+        let response = app.post_with("/auth/guest", &head, &json!({"name": "Ann"})).await;
+        let cookie = response.header("set-cookie").expect("a cookie");
+        assert_eq!(cookie.contains("Secure"), secure, "{trusted} {says}: {cookie}");
+    }
+}
+
+#[tokio::test]
 async fn guests_of_one_name_are_different_users() {
     let app = TestApp::spawn("").await;
     let users: Vec<_> = [log_in(&app, "Ann").await, log_in(&app, "Ann").await]

@@ -78,6 +78,19 @@ async fn connections_over_connections_per_ip_are_429() {
 }
 
 #[tokio::test]
+async fn behind_a_trusted_proxy_each_client_has_its_own_limit() {
+    let settings = "limits.connections_per_ip = 1\nserver.trusted_proxies = [\"127.0.0.0/8\"]";
+    let app = TestApp::spawn(settings).await;
+    let behind = |address: &str| app.connect("alice").header("x-forwarded-for", address);
+    let _first = behind("203.0.113.7").client().await;
+    let _other = behind("203.0.113.8, 127.0.0.2").client().await;
+    // What a client writes itself the proxy adds the truth to.
+    for address in ["203.0.113.7", "198.51.100.1, 203.0.113.8"] {
+        behind(address).refused().await.assert_error(429, "rate_limited");
+    }
+}
+
+#[tokio::test]
 async fn attempts_over_connects_per_second_are_429() {
     let app = TestApp::spawn("limits.connects_per_second = 3").await;
     // An attempt counts whether it succeeds or not, so these hold nothing open.
