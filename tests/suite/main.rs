@@ -37,6 +37,7 @@ mod writes;
 mod attaching;
 mod closing;
 mod expiry;
+mod hostile;
 mod limits;
 mod liveness;
 // The server as a whole.
