@@ -282,6 +282,36 @@ fn documents_name_files_that_exist() {
     }
 }
 
+/// Every test that the table of threats names is there.
+#[test]
+fn the_threats_name_tests_that_exist() {
+    let mut sources: String = ["src", "tests/suite"]
+        .iter()
+        .flat_map(|it| files(&root().join(it), ".rs"))
+        .map(read)
+        .collect();
+    let browser = fs::read_dir(root().join("tests/browser")).unwrap();
+    let modules = browser.map(|entry| entry.unwrap().path());
+    sources.extend(modules.filter(|it| it.extension().is_some_and(|it| it == "mjs")).map(read));
+    let document = read("docs/security.md");
+    let mut rows = 0;
+    for line in document.lines().filter(|line| line.starts_with("| ") && !line.contains("| --- |"))
+    {
+        let Some((_, tests)) = line.trim_end_matches(" |").rsplit_once(" | ") else { continue };
+        if tests == "test" {
+            continue;
+        }
+        rows += 1;
+        assert!(quoted(tests).next().is_some(), "no test is named in: {line}");
+        for test in quoted(tests) {
+            let there = [format!("fn {test}("), format!("test(\"{test}\"")];
+            let there = there.iter().any(|it| sources.contains(it));
+            assert!(there, "docs/security.md names the test `{test}`");
+        }
+    }
+    assert!(rows > 30, "the tables were not found: {rows} rows");
+}
+
 #[test]
 fn paths_are_found_in_code_alone() {
     let source = r##"
