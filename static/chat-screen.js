@@ -4,21 +4,17 @@
  */
 
 import { LogView, element, toneOf } from "./chat-log.js";
+import { ConnectionView } from "./connection-view.js";
 
 const $ = (id) => document.getElementById(id);
 
 const byName = new Intl.Collator(undefined, { numeric: true });
 const RANK = { online: 0, busy: 1, away: 2 };
 
-/** What the banner says where the server meant to end it. */
-const CLOSED = {
-  kicked: "You were disconnected by the server.",
-  replaced: "This conversation went on in another window.",
-};
-
 export class Screen {
   #session = null;
   #view;
+  #connection = new ConnectionView("What you write is kept and sent later.");
 
   /**
    * @param {object} hooks
@@ -38,12 +34,12 @@ export class Screen {
       onRetry: (message) => this.#session.deliver(this.#session.current, message),
       onDiscard: (message) => this.#session.discard(message),
     });
-    setInterval(() => this.#drawCountdown(), 1_000);
   }
 
   /** The session to show, or null. */
   attach(session) {
     this.#session = session;
+    this.#connection.attach(session);
     this.#view.open(null);
   }
 
@@ -273,34 +269,9 @@ export class Screen {
 
   // -- the connection --
 
-  drawConnection({ state, reason }) {
-    const connecting = this.#session.hadConnection ? "Reconnecting" : "Connecting";
-    const text = { connected: "Connected", connecting, disconnected: "Disconnected" }[state];
-    if ($("connection-text").textContent !== text) $("connection-text").textContent = text;
-    $("connection").dataset.state = state;
-    // The first connection is no loss; and while it waits or tries again, the banner stays.
-    const isLost = state === "connecting" && (this.#session.retryAt !== null || !$("banner").hidden);
-    $("banner").hidden = !isLost && state !== "disconnected";
-    $("banner").classList.toggle("bad", state === "disconnected");
-    if (state === "disconnected") {
-      $("banner-title").textContent = CLOSED[reason] ?? "The connection ended.";
-      $("banner-detail").textContent = "";
-      $("banner-action").textContent = "Connect again";
-    } else {
-      $("banner-title").textContent = navigator.onLine ? "No connection to the server." : "You are offline.";
-      $("banner-detail").textContent = "What you write is kept and sent later.";
-      $("banner-action").textContent = "Try now";
-    }
-    this.#drawCountdown();
-    if (state === "connected") this.drawSelf();
-  }
-
-  #drawCountdown() {
-    if (!this.#session || $("banner").hidden) return;
-    const { state, retryAt } = this.#session;
-    const seconds = retryAt === null ? 0 : Math.ceil((retryAt - Date.now()) / 1000);
-    $("banner-countdown").textContent =
-      state === "disconnected" ? "" : seconds > 0 ? `Trying again in ${seconds} s.` : "Trying…";
+  drawConnection(change) {
+    this.#connection.draw(change);
+    if (change.state === "connected") this.drawSelf();
   }
 }
 

@@ -1,15 +1,15 @@
 /**
- * The chat page: the way in, and what every control does. The session itself
+ * The chat page: what every control does. The session itself
  * is in chat-session.js, what is shown of it in chat-screen.js.
  */
 
-import { Identity, forgetAll, recall, remember } from "./chat-identity.js";
+import { forgetAll, recall, remember } from "./chat-identity.js";
 import { ChatSession } from "./chat-session.js";
 import { Screen } from "./chat-screen.js";
+import { Entry } from "./entry.js";
 
 const DEFAULT_ROOM = "lobby";
 const ROOM_NAME = /^[A-Za-z0-9_\-.:/]{1,128}$/;
-const TOKEN = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 /** Out of sight for so long, somebody who is "online" is shown as away. */
 const AWAY_AFTER_MS = 60_000;
 
@@ -26,38 +26,9 @@ let session = null;
 
 // --- the way in and out ------------------------------------------------------
 
-function askForName(problem = "") {
-  $("app").hidden = true;
-  $("entry").hidden = false;
-  $("entry-room").textContent = `#${wantedRooms()[0]}`;
-  $("entry-error").textContent = problem;
-  document.title = "Rookery";
-  ($("token-form").hidden ? $("entry-name") : $("entry-token")).focus();
-}
-
-function chooseForm(withToken) {
-  $("entry-form").hidden = withToken;
-  $("token-form").hidden = $("token-help").hidden = !withToken;
-  $("entry-how").textContent = withToken ? "Show your token" : "Pick a name";
-  $("entry-switch").textContent = withToken ? "Sign in as a guest" : "I have a token";
-}
-
-async function signIn(getIdentity, submit) {
-  $("entry-error").textContent = "";
-  submit.disabled = true;
-  try {
-    start(await getIdentity());
-  } catch (error) {
-    if (error.code === "unauthorized") chooseForm(true);
-    askForName(error.message);
-  } finally {
-    submit.disabled = false;
-  }
-}
+const entry = new Entry({ place: () => `#${wantedRooms()[0]}`, onEnter: start });
 
 function start(identity) {
-  $("entry").hidden = true;
-  $("app").hidden = false;
   session = new ChatSession(identity, screen);
   screen.attach(session);
   session.start(wantedRooms(), keyFromAddress());
@@ -70,7 +41,7 @@ function signOut(problem) {
   session = null;
   screen.attach(null);
   forgetAll();
-  askForName(problem);
+  entry.ask(problem);
 }
 
 /** The rooms to be in: those of the address, else those of before, else the lobby. */
@@ -92,33 +63,6 @@ function keyFromAddress() {
     return null;
   }
 }
-
-$("entry-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const name = $("entry-name").value.trim();
-  if (name === "") {
-    $("entry-error").textContent = "Type the name that others shall see.";
-    $("entry-name").focus();
-    return;
-  }
-  signIn(() => Identity.guest(name), $("entry-submit"));
-});
-
-$("token-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const token = $("entry-token").value.trim();
-  if (!TOKEN.test(token)) {
-    $("entry-error").textContent = "That is not a token: it has three parts with dots between them.";
-    return;
-  }
-  $("entry-token").value = "";
-  signIn(async () => Identity.withToken(token), event.submitter);
-});
-
-$("entry-switch").addEventListener("click", () => {
-  chooseForm($("token-form").hidden);
-  askForName();
-});
 
 $("sign-out").addEventListener("click", () => signOut());
 
@@ -283,6 +227,4 @@ document.addEventListener("visibilitychange", () => {
   session?.read();
 });
 
-const recalled = Identity.recalled();
-if (recalled) start(recalled);
-else askForName();
+entry.begin();

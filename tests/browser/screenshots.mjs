@@ -4,18 +4,8 @@
  *     node screenshots.mjs FOLDER
  */
 
-import { mkdir } from "node:fs/promises";
-import path from "node:path";
-import { Server, launchBrowser, openWindow, say, signIn } from "./harness.mjs";
-
-const folder = process.argv[2];
-if (!folder) {
-  console.error("usage: node screenshots.mjs FOLDER");
-  process.exit(2);
-}
-
-const WIDE = { viewport: { width: 1280, height: 800 } };
-const NARROW = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
+import { Server, openWindow, say, signIn } from "./harness.mjs";
+import { NARROW, pictureFile, takePictures } from "./pictures.mjs";
 
 /** user → name: the colours follow the users, so these are told apart. */
 const PEOPLE = { "m.vogt": "Maren Vogt", tomasz: "Tomasz", "a.okonkwo": "Adaeze Okonkwo", priya: "Priya", "jun.t": "Jun" };
@@ -59,7 +49,7 @@ async function photograph(browser, options, colorScheme) {
     locale: "en-GB",
     timezoneId: morning(),
   });
-  const shot = (what) => page.screenshot({ path: path.join(folder, `${what}-${options.viewport.width}-${colorScheme}.png`) });
+  const shot = (what) => page.screenshot({ path: pictureFile(what, options, colorScheme) });
   try {
     const { people, rooms } = await gather(server);
     await shot("entry");
@@ -100,12 +90,4 @@ async function photograph(browser, options, colorScheme) {
   }
 }
 
-await mkdir(folder, { recursive: true });
-const browser = await launchBrowser();
-try {
-  for (const options of [WIDE, NARROW]) {
-    for (const colorScheme of ["light", "dark"]) await photograph(browser, options, colorScheme);
-  }
-} finally {
-  await browser.close();
-}
+await takePictures(photograph);
