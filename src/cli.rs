@@ -2,8 +2,12 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
-use rookery::model::{Grants, UserId};
+use clap::{Args, Parser, Subcommand, value_parser};
+use rookery::{
+    config::Secret,
+    demo::Address,
+    model::{Grants, RoomName, UserId},
+};
 use serde_json::value::RawValue;
 
 /// A real-time server: chat rooms, presence and shared state over WebSockets.
@@ -24,6 +28,40 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Print a token signed with auth.secret
     Token(Token),
+    /// Play clients that show what a running server can do
+    #[command(subcommand)]
+    Demo(Demo),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Demo {
+    /// Play a fleet of agents for the page agents.html, until Ctrl-C
+    Agents(Agents),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Agents {
+    /// Where the server is
+    #[arg(long, value_name = "URL", default_value = "ws://127.0.0.1:8080")]
+    pub(crate) url: Address,
+    /// How many agents, each with a connection of its own
+    #[arg(long, value_name = "N", default_value = "500", value_parser = value_parser!(u16).range(1..=1_000))]
+    pub(crate) agents: u16,
+    /// How often a second each of them writes its state, up to 40
+    #[arg(long, value_name = "N", default_value = "10", value_parser = rate)]
+    pub(crate) rate: f64,
+    /// The room they write it into
+    #[arg(long, default_value = "agents:demo", value_parser = RoomName::parse)]
+    pub(crate) room: RoomName,
+    /// No agent dies, and none falls silent
+    #[arg(long)]
+    pub(crate) steady: bool,
+    /// For how long [default: until Ctrl-C]
+    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) time: Option<Duration>,
+    /// What the server's tokens are signed with [default: auth.secret; without it they are guests]
+    #[arg(long, value_name = "SECRET", value_parser = secret)]
+    pub(crate) secret: Option<Secret>,
 }
 
 #[derive(Debug, Args)]
@@ -53,4 +91,15 @@ pub(crate) struct Token {
 
 fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
     serde_json::from_str(text)
+}
+
+/// A rate that stays below what a server allows one session, events included.
+fn rate(text: &str) -> Result<f64, &'static str> {
+    const EXPECTED: &str = "expected a number from 0.1 to 40";
+    let rate = text.parse().map_err(|_| EXPECTED)?;
+    if (0.1..=40.0).contains(&rate) { Ok(rate) } else { Err(EXPECTED) }
+}
+
+fn secret(text: &str) -> Result<Secret, &'static str> {
+    if text.is_empty() { Err("expected the secret itself") } else { Ok(Secret::new(text)) }
 }

@@ -26,12 +26,14 @@
 //! - [`session`]: one actor for each socket
 //! - [`http`]: routes, and the way from a request to a socket
 //! - [`net`], [`shutdown`], [`app`]: sockets, the end, and all of it put together
+//! - [`demo`]: clients that show it
 
 pub mod app;
 pub mod auth;
 pub mod broker;
 pub mod cluster;
 pub mod config;
+pub mod demo;
 pub mod http;
 pub mod metrics;
 pub mod model;

@@ -16,10 +16,11 @@ use rookery::{
     app::Application,
     auth::{Minter, NewToken, Verifier},
     config::{Auth, ConfigError, Layers, Log, Settings},
+    demo::{self, Credentials},
     model::wall_clock,
 };
 
-use cli::{Arguments, Command, Token};
+use cli::{Agents, Arguments, Command, Demo, Token};
 
 /// Something went wrong while running.
 const FAILED: u8 = 1;
@@ -47,6 +48,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     match &arguments.command {
         Some(Command::Token(token)) => print(&signed(token, &settings.auth)?),
+        Some(Command::Demo(Demo::Agents(fleet))) => play(fleet, settings.auth),
         None => serve(settings),
     }
 }
@@ -56,6 +58,25 @@ fn serve(settings: Settings) -> anyhow::Result<()> {
     raise_open_files();
     actix_web::rt::System::new()
         .block_on(async { Application::build(settings).await?.run_until_stopped().await })
+}
+
+/// Plays a fleet whose tokens are signed with the secret, where one is known.
+fn play(fleet: &Agents, mut auth: Auth) -> anyhow::Result<()> {
+    raise_open_files();
+    auth.secret = fleet.secret.clone().or(auth.secret);
+    let credentials = match auth.secret {
+        Some(_) => Credentials::Signed(Box::new(Minter::new(&auth)?)),
+        None => Credentials::Guests,
+    };
+    let options = demo::agents::Options {
+        server: fleet.url.clone(),
+        room: fleet.room.clone(),
+        agents: fleet.agents.into(),
+        rate: fleet.rate,
+        steady: fleet.steady,
+        time: fleet.time,
+    };
+    actix_web::rt::System::new().block_on(demo::agents::play(options, credentials))
 }
 
 /// `RUST_LOG` stands over the configuration, as everywhere.

@@ -93,4 +93,6 @@ pub(crate) enum Name {
     Storm,
     /// Chat, signals at 30 Hz and shared state in one room
     Mixed,
+    /// 500 agents that write ten values a second each, and 200 that look on
+    Dashboard,
 }

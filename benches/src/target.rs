@@ -18,6 +18,8 @@ pub(crate) struct Target {
     /// Its name in the tables.
     pub(crate) name: String,
     kind: Kind,
+    /// Settings of its own, which hold over those of the arguments.
+    settings: Vec<(&'static str, String)>,
 }
 
 #[derive(Debug, Clone)]
@@ -44,19 +46,36 @@ impl Target {
     }
 
     fn floor() -> Self {
-        Self { name: "floor".to_owned(), kind: Kind::Floor { batched: false } }
+        Self::new("floor", Kind::Floor { batched: false })
     }
 
     /// The bare loop with one write for all frames that arrived together.
     pub(crate) fn batched_floor() -> Self {
-        Self { name: "floor, batched".to_owned(), kind: Kind::Floor { batched: true } }
+        Self::new("floor, batched", Kind::Floor { batched: true })
     }
 
     fn server(path: &Path, several: bool) -> anyhow::Result<Self> {
         ensure!(path.exists(), "there is no {}; `cargo build --release` makes it", path.display());
         let path = path.canonicalize()?;
         let name = if several { path.display().to_string() } else { "rookery".to_owned() };
-        Ok(Self { name, kind: Kind::Server(path) })
+        Ok(Self::new(&name, Kind::Server(path)))
+    }
+
+    fn new(name: &str, kind: Kind) -> Self {
+        Self { name: name.to_owned(), kind, settings: Vec::new() }
+    }
+
+    /// The same with a setting of its own, which `what` is to name.
+    pub(crate) fn with(&self, what: &str, key: &'static str, value: String) -> Self {
+        let mut changed = self.clone();
+        changed.name = format!("{}, {what}", self.name);
+        changed.settings.push((key, value));
+        changed
+    }
+
+    /// What it has of its own for this key.
+    pub(crate) fn setting(&self, key: &str) -> Option<&str> {
+        self.settings.iter().find(|(known, _)| *known == key).map(|(_, value)| value.as_str())
     }
 
     /// Whether this is what the others are compared with.
@@ -93,6 +112,7 @@ impl Target {
         if let Some(redis) = redis {
             command.env("ROOKERY__BROKER__URL", redis.url());
         }
+        command.envs(self.settings.iter().map(|(key, value)| (key, value)));
         Process::start(&mut command, cores)
     }
 

@@ -124,7 +124,7 @@ fn read_place(text: &str) -> Option<(String, Since)> {
 
 fn join(room: &str, since: Option<Since>) -> Incoming {
     let command = RoomName::parse(room)
-        .map(|room| Command::Join { room, since, history: None })
+        .map(|room| Command::Join { room, since, history: None, listen: true })
         .map_err(|error| {
             let code = match error {
                 NameError::Reserved => Code::Forbidden,

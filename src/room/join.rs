@@ -35,7 +35,8 @@ pub(super) struct Entrant {
     pub(super) id: Option<RequestId>,
     pub(super) room: RoomName,
     pub(super) start: Start,
-    pub(super) sees: Sees,
+    /// None for a member that only writes: it gets no seat.
+    pub(super) sees: Option<Sees>,
     pub(super) done: Done,
 }
 
@@ -69,6 +70,11 @@ impl RoomSupervisor {
     /// Step 1.
     pub(super) fn enter(&mut self, name: RoomName, waiting: Waiting, ctx: &mut Context<Self>) {
         let Some(subscriber) = self.subscriber.clone() else { return };
+        if let Waiting::Join(Entrant { link, sees: None, .. }) = &waiting {
+            // It may have had one before.
+            self.unseat(&name, *link);
+            return self.read(name, waiting, ctx);
+        }
         let room =
             self.rooms.entry(name.clone()).or_insert_with(|| Box::new(Room::new(name.clone())));
         room.arrive(waiting.link());
@@ -158,12 +164,15 @@ impl RoomSupervisor {
         let Entrant { link, room: name, .. } = &entrant;
         let (link, name) = (*link, name.clone());
         let Some(attached) = self.attached.get(&link) else { return self.abandon(&name, link) };
+        let Some(sees) = entrant.sees else {
+            return self.complete_unseated(entrant, snapshot.position, count);
+        };
         let Some(room) = self.rooms.get_mut(&name) else { return };
         let missed = room.arrived(link);
         let Some((cursor, after)) = missed.and_then(|it| continued(snapshot.position, it)) else {
             return self.enter(name, Waiting::Join(entrant), ctx);
         };
-        let Entrant { id, start, sees, done, .. } = entrant;
+        let Entrant { id, start, done, .. } = entrant;
         self.metrics.joins.inc();
         if matches!(start, Start::After { .. }) {
             self.metrics.resumed(snapshot.recovered);
@@ -196,6 +205,31 @@ impl RoomSupervisor {
         outbound.flush();
         let user_hash = user_hash(&user);
         room.seat(Seat { outbound, user, user_hash, session, cursor, generation: 0, sees });
+        let _ = done.send(Ok(()));
+    }
+
+    /// Step 4 for a member that only writes: it is told where the log is, and
+    /// has no part in the fan-out.
+    fn complete_unseated(&mut self, entrant: Entrant, position: Position, count: usize) {
+        let Entrant { link, id, room, done, .. } = entrant;
+        let Some(attached) = self.attached.get(&link) else { return };
+        self.metrics.joins.inc();
+        let event = Event::Joined {
+            id: id.as_ref(),
+            room: &room,
+            position,
+            recovered: false,
+            messages: &[],
+            viewer: &attached.profile.user,
+            members: &[],
+            count,
+            state: &[],
+            state_more: false,
+        };
+        let outbound = &attached.outbound;
+        outbound.forget_room(&room);
+        outbound.queue_reply(encode(outbound.protocol(), &event));
+        outbound.flush();
         let _ = done.send(Ok(()));
     }
 
@@ -249,6 +283,12 @@ impl RoomSupervisor {
 
     /// A session that joins was gone before its join was done.
     fn abandon(&mut self, name: &RoomName, link: LinkId) {
+        self.unseat(name, link);
+    }
+
+    /// Takes a session out of the fan-out, and lets the room go if it was the
+    /// last one.
+    fn unseat(&mut self, name: &RoomName, link: LinkId) {
         if let Some(room) = self.rooms.get_mut(name) {
             room.remove(link);
         }

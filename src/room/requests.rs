@@ -62,8 +62,9 @@ pub struct Join {
     pub room: RoomName,
     /// Where the session's knowledge of the log ends.
     pub start: Start,
-    /// What the session's grants let it see.
-    pub sees: Sees,
+    /// What the session's grants let it see; none for a member that only
+    /// writes, which is told nothing of what is said.
+    pub sees: Option<Sees>,
 }
 
 /// Cease to be a member; `left` is sent in any case.

@@ -41,7 +41,11 @@ impl Session {
         ctx: &mut Context<Self>,
     ) -> Result<(), Problem> {
         match command {
-            Command::Join { room, since, history } => self.join(id, room, since, history, ctx),
+            Command::Join { room, since, history, listen: true } => {
+                let (start, sees) = self.view(&room, since, history)?;
+                self.join(id, room, start, Some(sees), ctx)
+            }
+            Command::Join { room, listen: false, .. } => self.join(id, room, Start::End, None, ctx),
             Command::Leave { room } => self.leave(id, room),
             Command::Publish { room, payload, nonce, echo } => {
                 self.require_member(&room, Action::Publish)?;
@@ -112,12 +116,33 @@ impl Session {
         }
     }
 
+    /// What a member is told of a room, by its grants: from where on, and what
+    /// besides.
+    fn view(
+        &self,
+        room: &RoomName,
+        since: Option<Since>,
+        history: Option<usize>,
+    ) -> Result<(Start, room::Sees), Problem> {
+        let grants = &self.member()?.identity.grants;
+        let start = match (since, history) {
+            _ if !grants.allows(Action::History, room) => Start::End,
+            (Some(Since { epoch, seq }), _) => Start::After {
+                known: epoch.map(|epoch| Position { epoch, seq }),
+                otherwise: history.unwrap_or(RESUME_PAGE),
+            },
+            (None, Some(newest)) => Start::Newest(newest),
+            (None, None) => Start::End,
+        };
+        Ok((start, room::Sees::granted(grants, room)))
+    }
+
     fn join(
         &mut self,
         id: Id,
         room: RoomName,
-        since: Option<Since>,
-        history: Option<usize>,
+        start: Start,
+        sees: Option<room::Sees>,
         ctx: &mut Context<Self>,
     ) -> Result<(), Problem> {
         self.require_grant(&room, Action::Join)?;
@@ -127,17 +152,6 @@ impl Session {
             let message = format!("a session is in at most {limit} rooms");
             return Err(Problem::new(Code::TooManyRooms, message).in_room(&room));
         }
-        let grants = &member.identity.grants;
-        let start = match (since, history) {
-            _ if !grants.allows(Action::History, &room) => Start::End,
-            (Some(Since { epoch, seq }), _) => Start::After {
-                known: epoch.map(|epoch| Position { epoch, seq }),
-                otherwise: history.unwrap_or(RESUME_PAGE),
-            },
-            (None, Some(newest)) => Start::Newest(newest),
-            (None, None) => Start::End,
-        };
-        let sees = room::Sees::granted(grants, &room);
         let link = self.link();
         let join = room::Join { link, id: id.clone(), room: room.clone(), start, sees };
         let joined = self.worker.rooms.send(join);

@@ -71,6 +71,8 @@ pub enum Command {
         since: Option<Since>,
         /// How many of the newest messages to get, at most 1,000.
         history: Option<usize>,
+        /// Whether the session wants what is said in the room.
+        listen: bool,
     },
     /// Cease to be a member.
     Leave {

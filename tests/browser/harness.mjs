@@ -15,7 +15,8 @@ import { WebSocket } from "ws";
 import { Rookery } from "../../static/rookery.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const BINARY = path.resolve(ROOT, process.env.ROOKERY_BIN ?? "target/release/rookery");
+/** The program under test. */
+export const BINARY = path.resolve(ROOT, process.env.ROOKERY_BIN ?? "target/release/rookery");
 const START_MS = 15_000;
 const STOP_MS = 15_000;
 /** Fixed, so that tokens outlive a restart. */

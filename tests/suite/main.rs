@@ -32,6 +32,7 @@ mod resume;
 mod state;
 mod transient;
 mod watch;
+mod writers;
 mod writes;
 // The life of a connection.
 mod attaching;
@@ -42,6 +43,7 @@ mod limits;
 mod liveness;
 // The server as a whole.
 mod architecture;
+mod demo;
 mod metrics;
 mod operating;
 mod pages;

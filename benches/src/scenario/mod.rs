@@ -2,6 +2,7 @@
 
 mod closed_loop;
 mod connecting;
+mod dashboard;
 mod echo;
 mod mixed;
 mod nodes;
@@ -27,7 +28,7 @@ pub(crate) struct Setting<'a> {
     cores: &'a Cores,
 }
 
-const ALL: [Name; 9] = [
+const ALL: [Name; 10] = [
     Name::Fanout,
     Name::Rooms,
     Name::Echo,
@@ -35,6 +36,7 @@ const ALL: [Name; 9] = [
     Name::Nodes,
     Name::Storm,
     Name::Mixed,
+    Name::Dashboard,
     Name::Idle,
     Name::Idle15k,
 ];
@@ -64,6 +66,7 @@ pub(crate) fn run_all(arguments: &Arguments, cores: &Cores) -> anyhow::Result<Ve
             Name::Nodes => reports.extend(nodes::run(&setting)?),
             Name::Storm => reports.push(connecting::storm(&setting)?),
             Name::Mixed => reports.push(mixed::run(&setting)?),
+            Name::Dashboard => reports.push(dashboard::run(&setting)?),
             Name::Idle => {
                 reports.push(connecting::idle(&setting, 5_000, None)?);
                 reports.push(connecting::idle(&setting, 5_000, Some(10))?);

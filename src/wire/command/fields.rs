@@ -46,6 +46,7 @@ known_fields! {
     key = "key",
     kind = "type",
     limit = "limit",
+    listen = "listen",
     meta = "meta",
     nonce = "nonce",
     room = "room",

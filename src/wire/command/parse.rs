@@ -29,6 +29,7 @@ fn command(fields: &Fields<'_>) -> Result<Command, Problem> {
                 room,
                 since: fields.since.optional(Field::since)?,
                 history: fields.history.optional(|history| history.amount(PAGE))?,
+                listen: fields.listen.optional(Field::flag)?.unwrap_or(true),
             })
         }),
         "leave" => in_room(fields, |room| Ok(Command::Leave { room })),

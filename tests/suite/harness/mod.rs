@@ -20,7 +20,7 @@ pub use connect::Connect;
 pub use endpoint::{Endpoint, SECRET, claims, now_ms, now_s, sign, sign_with_secret};
 pub use http::Response;
 pub use nodes::{node, node_process, nodes, nodes_with};
-pub use process::{Directory, Process, rookery};
+pub use process::{Directory, Process, program, rookery, signal};
 pub use random::Random;
 pub use redis::{Certificates, RedisCluster, RedisServer, Relay, Sentinels};
 pub use wire::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Wire, frame, header};

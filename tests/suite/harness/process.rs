@@ -49,7 +49,7 @@ impl Drop for Directory {
 }
 
 /// The binary in `directory`, where no settings but `environment` reach it.
-fn command(directory: &Directory, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+pub fn program(directory: &Directory, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rookery"));
     command.args(arguments).current_dir(directory.path()).stdin(Stdio::null());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ROOKERY__")) {
@@ -70,7 +70,7 @@ pub fn signal(process: u32, name: &str) {
 
 /// Runs the binary to its end: for calls that serve nothing.
 pub fn rookery(directory: &Directory, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    command(directory, arguments, environment).output().expect("the binary runs")
+    program(directory, arguments, environment).output().expect("the binary runs")
 }
 
 /// A server in a process of its own, killed when the test ends.
@@ -92,7 +92,7 @@ impl Process {
     /// The same, but with a secret of the server's own.
     pub async fn spawn_without_secret(environment: &[(&str, &str)]) -> Self {
         let directory = Directory::new();
-        let mut command = command(&directory, &[], environment);
+        let mut command = program(&directory, &[], environment);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         if !environment.iter().any(|(name, _)| *name == "ROOKERY__SERVER__LISTEN") {
             command.env("ROOKERY__SERVER__LISTEN", "127.0.0.1:0");
