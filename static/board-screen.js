@@ -8,6 +8,7 @@ import { element, icon, toneOf } from "./chat-log.js";
 const $ = (id) => document.getElementById(id);
 
 const GLIDE = { duration: 180, easing: "ease-out" };
+const HIDDEN_FRAME_MS = 250;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class BoardScreen {
@@ -16,7 +17,8 @@ export class BoardScreen {
   #columns = new Map(); // key → element
   #cards = new Map();
   #moved = new Set();
-  #drawDue = false;
+  #isDue = false;
+  #isDueLater = false;
 
   /**
    * @param {object} hooks
@@ -37,15 +39,21 @@ export class BoardScreen {
     $("columns").replaceChildren();
   }
 
-  /** Draws what changed, soon; cards in `moved` glide to their new place. */
-  drawSoon(moved = []) {
+  /** Draws what this person did, before anything else happens. */
+  drawSoon() {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    queueMicrotask(() => this.#isDue && this.#draw());
+  }
+
+  /** Draws what came from outside, all of a frame at once; cards in `moved` glide to their new place. */
+  drawWithNextFrame(moved = []) {
     for (const key of moved) this.#moved.add(key);
-    if (this.#drawDue) return;
-    this.#drawDue = true;
-    queueMicrotask(() => {
-      this.#drawDue = false;
-      if (this.#model) this.#draw();
-    });
+    if (this.#isDueLater) return;
+    this.#isDueLater = true;
+    const draw = () => this.#isDueLater && this.#draw();
+    if (document.hidden) setTimeout(draw, HIDDEN_FRAME_MS); // a page out of sight has no frames
+    else requestAnimationFrame(draw);
   }
 
   cardElement(key) {
@@ -65,6 +73,8 @@ export class BoardScreen {
   }
 
   #draw() {
+    this.#isDue = this.#isDueLater = false;
+    if (!this.#model) return;
     const columns = this.#model.columns();
     const focused = document.activeElement;
     const from = this.#placesBefore();

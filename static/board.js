@@ -119,7 +119,7 @@ function changed() {
 
 /** The server said something: of these keys, or of everything. */
 function boardChanged(keys, by) {
-  screen.drawSoon(by === null ? [] : keys.filter(isCard));
+  screen.drawWithNextFrame(by === null ? [] : keys.filter(isCard));
   if (by === null) return;
   for (const key of keys) {
     const value = model.pending.view(key);
@@ -177,7 +177,7 @@ function connectionChanged(change) {
   if (change.state !== "connected") {
     cursors.clear();
     holders.clear();
-    screen.drawSoon();
+    screen.drawWithNextFrame();
   }
   drawPending();
 }
@@ -190,7 +190,7 @@ function presenceChanged({ joined, left, snapshot }) {
     holders.remove(user);
   }
   drawPeople(sync);
-  screen.drawSoon();
+  screen.drawWithNextFrame();
   if (joined.some(({ user }) => user !== sync.user)) setTimeout(() => sync && tellSelection(), snapshot ? 0 : Math.random() * RETELL_MS);
 }
 
@@ -198,7 +198,7 @@ function signalled({ user, event, data }) {
   if (event === "cursor") cursors.show(user, data);
   if (event !== "select") return;
   holders.tell(user, data);
-  screen.drawSoon();
+  screen.drawWithNextFrame();
   cardDialog.drawHolders();
 }
 

@@ -235,6 +235,20 @@ describe("pending changes", () => {
     assert.equal(ben.model.card(key).title, "Ben's");
   });
 
+  test("typed over what was merged into a change that waits: a conflict as well", () => {
+    const { world, people: [ada, ben] } = boardWith("Ada", "Ben");
+    const key = ada.model.addCard("todo", "eggs");
+    world.settle();
+    const seen = ada.pending.view(key);
+    ada.model.changeCard(key, "label", "red", seen);
+    ada.pending.refused(key, ada.pending.due()[0].nonce, "not now");
+    ben.model.changeCard(key, "title", "Ben's", ben.pending.view(key));
+    world.settle();
+    assert.deepEqual([ada.model.card(key).title, ada.model.card(key).label], ["Ben's", "red"]);
+    ada.model.changeCard(key, "title", "Ada's", seen);
+    assert.deepEqual(ada.pending.conflictOf(key).fields, ["title"]);
+  });
+
   test("refused for good are shown as failed until changed, tried again or given up", () => {
     const { people: [ada] } = boardWith("Ada");
     const key = ada.model.addCard("todo", "eggs");
@@ -285,6 +299,23 @@ describe("pending changes", () => {
     world.settle();
     assert.equal(world.state.get(key).value.title, "my eggs");
   });
+});
+
+test("a condition on a version does not outlive the log that the version is of", () => {
+  const { world, people: [ada] } = boardWith("Ada");
+  const key = ada.model.addCard("todo", "eggs");
+  world.settle();
+  const { version } = world.state.get(key);
+  ada.model.changeCard(key, "title", "Ada's", ada.pending.view(key));
+  ada.pending.due(); // on its way when the server dies, and it did not arrive
+  ada.reload();
+  world.restart();
+  for (let seq = 1; seq < version; seq += 1) world.write({ key: `column/${seq}`, value: { title: "x", place: "V" }, nonce: `${seq}`, ifVersion: 0 });
+  world.write({ key, value: { title: "another card", place: ["todo", "V"], notes: [] }, nonce: "new", ifVersion: 0 });
+  assert.equal(world.state.get(key).version, version);
+  world.settle();
+  assert.equal(world.state.get(key).value.title, "another card");
+  assert.deepEqual(ada.pending.conflictOf(key).fields, ["title"]);
 });
 
 describe("columns", () => {
