@@ -13,7 +13,7 @@ RUN ?= cluster
 SECONDS ?= 600
 SEED ?=
 
-.PHONY: build run lint doc test history test-rust test-autobahn test-browser bench tools clean
+.PHONY: build run lint doc test history test-rust test-autobahn test-openapi test-browser bench tools clean
 
 build: ## Build the server
 	cargo build --release
@@ -28,7 +28,7 @@ lint: ## Formatting, and clippy with warnings denied
 doc: ## The crate's documentation, with warnings denied
 	RUSTDOCFLAGS=-Dwarnings cargo doc --release --no-deps
 
-test: tools test-rust test-autobahn test-browser ## All tests, and first what they need
+test: tools test-rust test-autobahn test-openapi test-browser ## All tests, and first what they need
 
 # Without nextest the same tests run, with less to be seen of them.
 test-rust: ## Unit, property and contract tests
@@ -45,6 +45,9 @@ history: ## Search for a broken promise: RUN=cluster SECONDS=600 SEED=...; docs/
 
 test-autobahn: build ## The Autobahn cases against /ws/echo
 	tests/autobahn/run
+
+test-openapi: build ## What openapi.json says against what the server does
+	tests/openapi/run
 
 test-browser: build $(BROWSER_MODULES) ## The browser module and the pages, in Chromium
 	cd $(BROWSER_TESTS) && ROOKERY_BIN="$(CURDIR)/target/release/rookery" npm test

@@ -32,6 +32,9 @@ pub use crate::shutdown::Handle;
 /// How often what is over its time is let go of.
 const SWEEP: Duration = Duration::from_secs(5);
 
+/// How often the node notes how it is, and tells the others.
+const REPORT: Duration = Duration::from_secs(1);
+
 /// How long a client may take for the head of its request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -45,7 +48,8 @@ pub struct Application {
     server: Server,
     signals: Signals,
     handle: Handle,
-    sweeper: rt::task::JoinHandle<()>,
+    /// What is done again and again beside serving.
+    chores: [rt::task::JoinHandle<()>; 2],
 }
 
 impl Application {
@@ -95,13 +99,14 @@ impl Application {
                 registry.sweep(Instant::now());
             }
         });
+        let reporter = rt::spawn(report(services.clone()));
         Ok(Self {
             server: serve(&services, listeners)?,
             services,
             addresses,
             signals: Signals::listen()?,
             handle: Handle::new(),
-            sweeper,
+            chores: [sweeper, reporter],
         })
     }
 
@@ -121,7 +126,7 @@ impl Application {
     /// # Errors
     /// What went wrong while it served.
     pub async fn run_until_stopped(self) -> anyhow::Result<()> {
-        let Self { services, addresses, server, signals, handle, sweeper } = self;
+        let Self { services, addresses, server, signals, handle, chores } = self;
         let settings = &services.settings;
         let guests = settings.auth.guest == Guest::On && !settings.server.is_loopback_only();
         if guests {
@@ -148,10 +153,22 @@ impl Application {
         if let Some(cluster) = &services.cluster {
             cluster.leave();
         }
-        sweeper.abort();
-        signals.abort();
+        chores.iter().chain([&signals]).for_each(rt::task::JoinHandle::abort);
         server.await.context("the server's task ended by a panic")??;
         Ok(())
+    }
+}
+
+/// Notes how the node is, and tells the others. What does not arrive is followed by
+/// what is newer.
+async fn report(services: Arc<Services>) {
+    let mut tick = rt::time::interval(REPORT);
+    loop {
+        tick.tick().await;
+        services.sample(Instant::now());
+        if let Some(cluster) = &services.cluster {
+            let _ = cluster.report(services.report().await).await;
+        }
     }
 }
 

@@ -152,6 +152,35 @@ pub enum Attempt<'a> {
     User(&'a UserId),
 }
 
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// Its name.
+    pub node: Arc<str>,
+    /// The version it runs.
+    pub version: Arc<str>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it said this.
+    pub reported_at: Timestamp,
+    /// Whether it takes new clients.
+    pub ready: bool,
+    /// Whether it is stopping.
+    pub draining: bool,
+    /// Connections open now.
+    pub connections: usize,
+    /// Connections it takes at most.
+    pub max_connections: usize,
+    /// Users who are there by its own connections.
+    pub users: usize,
+    /// Rooms that these users are in.
+    pub rooms: usize,
+    /// Messages and writes it took since it began.
+    pub messages: u64,
+    /// How many of them a second, of late.
+    pub messages_per_second: f64,
+}
+
 /// Where a new connection of a user finds itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
@@ -196,6 +225,16 @@ pub trait Cluster: Send + Sync {
 
     /// Who is in a room by the other nodes' word, once.
     fn roll(&self, room: &RoomName) -> Answer<'_, Roll>;
+
+    /// How many users are in each of these rooms, by the word of all nodes. In a
+    /// very large room a user of several nodes may count for each.
+    fn headcount(&self, rooms: Vec<RoomName>) -> Answer<'_, Vec<usize>>;
+
+    /// Says how this node is. To be repeated every few seconds.
+    fn report(&self, report: NodeReport) -> Answer<'_, ()>;
+
+    /// What the other nodes said last of themselves.
+    fn reports(&self) -> Answer<'_, Vec<NodeReport>>;
 
     /// Counts an attempt to connect. Answers how long to wait where there were
     /// more than `per_second` on all nodes.

@@ -4,7 +4,11 @@
 //! at that moment. Labels have few values, each written in the code: no name
 //! that a client chose is among them.
 
-use std::time::Duration;
+mod rate;
+
+pub use rate::Rate;
+
+use std::time::{Duration, SystemTime};
 
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, histogram::Histogram},
@@ -39,6 +43,12 @@ impl CounterBy {
 /// What a node counts of its connections and rooms.
 #[derive(Debug)]
 pub struct Metrics {
+    /// When the node began.
+    pub began: SystemTime,
+    /// Messages and writes that sessions and backends had appended to a log.
+    pub published: Counter,
+    /// How many of them a second; see [`Rate::sample`].
+    pub published_rate: Rate,
     /// Connections that became sessions.
     pub opened: Counter,
     /// Those that ended, by reason.
@@ -66,6 +76,9 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self {
+            began: SystemTime::now(),
+            published: Counter::default(),
+            published_rate: Rate::default(),
             opened: Counter::default(),
             closed: CounterBy::new("reason"),
             lasted: Histogram::new(CONNECTION_SECONDS),
@@ -98,6 +111,7 @@ impl Metrics {
         let counters = [
             ("connections_opened", "Connections that became sessions", &self.opened),
             ("messages_rate_limited", "Messages answered with rate_limited", &self.rate_limited),
+            ("messages_published", "Messages and writes appended to a log", &self.published),
             ("joins", "Sessions that became members of a room", &self.joins),
             ("gaps_repaired", "Gaps in a room's fan-out filled from its log", &self.gaps_repaired),
             ("logs_restarted", "Gaps that a log did not reach back to", &self.logs_restarted),

@@ -21,6 +21,7 @@
 //!    session awaits each before it begins the next.
 //! 6. [`Broker::publish`] resolves after the entry is in the log, never before.
 
+mod cursor;
 mod delivery;
 mod figures;
 pub mod memory;
@@ -36,8 +37,8 @@ pub use figures::Figures;
 use crate::{
     config::{self, RoomSettings},
     model::{
-        Code, Current, Draft, Epoch, Position, Problem, Publication, RoomName, Seq, StateEntry,
-        Transient, UserId, WorkerId,
+        Code, Current, Draft, Epoch, Pattern, Position, Problem, Publication, RoomName, Seq,
+        StateEntry, Transient, UserId, WorkerId,
     },
 };
 
@@ -170,6 +171,75 @@ pub struct Page {
     pub more: bool,
 }
 
+/// Which part of a room's state is wanted, in the order of the keys' bytes.
+#[derive(Debug, Clone)]
+pub struct StateRequest {
+    /// Only keys after this one.
+    pub after: Option<Arc<str>>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A part of a room's state.
+#[derive(Debug, Clone)]
+pub struct StatePage {
+    /// The end of the log at that moment.
+    pub position: Position,
+    /// The entries, in the order of their keys.
+    pub entries: Vec<StateEntry>,
+    /// Whether there are keys after them.
+    pub more: bool,
+}
+
+impl StatePage {
+    /// The part that is wanted of the whole state.
+    fn cut(position: Position, mut state: Vec<StateEntry>, request: &StateRequest) -> Self {
+        if let Some(after) = &request.after {
+            state.retain(|entry| entry.key > *after);
+        }
+        state.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        let more = state.len() > request.limit;
+        state.truncate(request.limit);
+        Self { position, entries: state, more }
+    }
+
+    /// Reading makes no room: one that is not there has no life to name.
+    fn of_no_room() -> Self {
+        let position = Position { epoch: Epoch::random(), seq: 0 };
+        Self { position, entries: Vec::new(), more: false }
+    }
+}
+
+/// Which rooms are wanted.
+#[derive(Debug, Clone)]
+pub struct RoomsRequest {
+    /// Only those whose names have this form.
+    pub pattern: Option<Pattern>,
+    /// Where the page before said that the next one begins.
+    pub cursor: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A room, and where its log ends.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// The room.
+    pub room: RoomName,
+    /// The end of its log.
+    pub position: Position,
+}
+
+/// A page of rooms, in no order. It may be short, even empty, though there are
+/// more: looking for rooms takes bounded time.
+#[derive(Debug, Clone)]
+pub struct Rooms {
+    /// The rooms.
+    pub rooms: Vec<Listed>,
+    /// The cursor of the next page; none where this is the last one.
+    pub next: Option<String>,
+}
+
 /// What waits for a user.
 #[derive(Debug, Clone)]
 pub struct Inbox {
@@ -223,6 +293,14 @@ pub trait Broker: Send + Sync {
 
     /// Reads a part of the log.
     fn page(&self, room: &RoomName, request: PageRequest) -> Answer<'_, Page>;
+
+    /// Reads a part of the state.
+    fn state(&self, room: &RoomName, request: StateRequest) -> Answer<'_, StatePage>;
+
+    /// Which rooms there are, inboxes left out. A room that is there from the
+    /// first page to the last is on one of them. Nothing where the request's
+    /// cursor is none of this broker's.
+    fn rooms(&self, request: RoomsRequest) -> Answer<'_, Option<Rooms>>;
 
     /// What waits for a user.
     fn inbox(&self, user: &UserId) -> Answer<'_, Inbox>;

@@ -8,7 +8,8 @@ use super::{Auth, ConfigError, Guest, Settings};
 
 impl Settings {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        self.auth.check()
+        self.auth.check()?;
+        self.api.check()
     }
 }
 

@@ -192,6 +192,10 @@ fn expected_as(default: &Value) -> &'static str {
 fn hide(value: &mut Value) {
     match value {
         Value::Array(values) => values.iter_mut().for_each(hide),
+        // Of the keys of backends that may do a part, the rest is no secret.
+        Value::Table(table) => {
+            table.iter_mut().filter(|(name, _)| *name == "key").for_each(|(_, it)| hide(it))
+        }
         Value::String(text) if text.is_empty() => {}
         other => *other = Value::from(HIDDEN),
     }

@@ -19,7 +19,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use api::Api;
+pub use api::{Api, ApiKey, Scope};
 pub use auth::{Auth, Guest};
 pub use broker::{Broker, HostPort, RedisAddress, Topology};
 pub use error::ConfigError;

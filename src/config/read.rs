@@ -217,10 +217,32 @@ pub(super) fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Secret
 
 /// A list of secrets.
 pub(super) fn secrets<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Secret>, D::Error> {
+    many(from, "a list of keys of at least 8 printable characters without spaces", as_api_key)
+}
+
+/// A key of a backend.
+pub(super) fn api_key<'de, D: Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
+    one(from, "at least 8 printable characters without spaces", |written| match written {
+        Written::Text(text) => as_api_key(text),
+        Written::Number(_) | Written::Flag(_) => None,
+    })
+}
+
+fn as_api_key(text: &str) -> Option<Secret> {
     const SHORTEST: usize = 8;
-    many(from, "a list of keys of at least 8 printable characters without spaces", |text| {
-        let fit = text.len() >= SHORTEST && text.bytes().all(|byte| byte.is_ascii_graphic());
-        fit.then(|| Secret::new(text))
+    let fit = text.len() >= SHORTEST && text.bytes().all(|byte| byte.is_ascii_graphic());
+    fit.then(|| Secret::new(text))
+}
+
+/// What a key of a backend is called.
+pub(super) fn key_name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    one(from, "1 to 64 printable characters", |written| match written {
+        Written::Text(text) => {
+            let fit =
+                (1..=64).contains(&text.len()) && text.bytes().all(|it| (32..127).contains(&it));
+            fit.then(|| text.to_owned())
+        }
+        Written::Number(_) | Written::Flag(_) => None,
     })
 }
 

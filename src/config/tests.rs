@@ -285,6 +285,34 @@ fn a_bad_file_is_refused_with_the_key_the_value_and_what_was_expected() {
             "[api]\nkeys = [\"hunter2\"]",
             "api.keys[0]: got <hidden>, expected a list of keys of at least 8 printable characters without spaces",
         ),
+        (
+            "[[api.key]]\nname = \"a\"\nkey = \"hunter2\"\nscopes = [\"set\"]",
+            "api.key[0].key: got <hidden>, expected at least 8 printable characters without spaces",
+        ),
+        (
+            "[[api.key]]\nname = \"a\"\nkey = \"hunter2hunter2\"",
+            "api.key[0]: got <hidden>, expected the key `scopes`",
+        ),
+        (
+            "[[api.key]]\nname = \"a\"\nkey = \"hunter2hunter2\"\nscopes = [\"sett\"]",
+            "api.key[0].scopes[0]: got \"sett\", expected one of `publish`, `set`, `direct`, \
+             `history`, `presence`, `rooms`, `disconnect`, `cluster`",
+        ),
+        (
+            "[[api.key]]\nname = \"a\"\nkey = \"hunter2hunter2\"\nscopes = []",
+            "api.key[0].scopes: got none, expected one scope or more",
+        ),
+        (
+            "[[api.key]]\nname = \"a\"\nkey = \"hunter2hunter2\"\nscopes = [\"set\"]\nrooms = []",
+            "api.key[0].rooms: got none, expected one room pattern or more, or no such key for all \
+             rooms",
+        ),
+        (
+            "[api]\nkeys = [\"hunter2hunter2\"]\n[[api.key]]\nname = \"a\"\nkey = \"hunter2hunter2\"\n\
+             scopes = [\"set\"]",
+            "api.key[0].key: got one a second time, expected each key once in api.keys and \
+             [[api.key]]",
+        ),
         ("[auth]\nsecret = 1234", "auth.secret: got <hidden>, expected text"),
         ("[auth]\nsecret = \"hunter2", "config.toml:2: invalid basic string, expected `\"`"),
         ("[server]\necho = true\necho = true", "config.toml:3: duplicate key"),

@@ -1,7 +1,13 @@
-use std::time::Duration;
+use std::{fmt, marker::PhantomData, time::Duration};
 
-use actix_web::{http::StatusCode, web};
-use serde::de::DeserializeOwned;
+use actix_web::{
+    http::StatusCode,
+    web::{self, Bytes},
+};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, DeserializeOwned, value::MapAccessDeserializer},
+};
 use tokio::time::timeout;
 
 use super::failure::Failure;
@@ -16,6 +22,11 @@ pub(super) async fn read<T: DeserializeOwned>(
     body: web::Payload,
     most: usize,
 ) -> Result<T, Failure> {
+    parse(&whole(body, most).await?)
+}
+
+/// A request's body, of at most so many bytes.
+pub(super) async fn whole(body: web::Payload, most: usize) -> Result<Bytes, Failure> {
     let whole = timeout(TIMEOUT, body.to_bytes_limited(most)).await.map_err(|_| {
         let message = format!("the body did not arrive within {TIMEOUT:?}");
         Failure::new(StatusCode::REQUEST_TIMEOUT, Code::BadMessage, message)
@@ -24,11 +35,12 @@ pub(super) async fn read<T: DeserializeOwned>(
         let message = format!("the body is over {most} bytes");
         Failure::new(StatusCode::PAYLOAD_TOO_LARGE, Code::TooLarge, message)
     })?;
-    let whole = whole.map_err(|_| Failure::bad_request("the body did not arrive whole"))?;
-    parse(if whole.is_empty() { b"{}" } else { &whole })
+    whole.map_err(|_| Failure::bad_request("the body did not arrive whole"))
 }
 
-fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Failure> {
+/// Reads a body's JSON; none is as good as an empty object.
+pub(super) fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Failure> {
+    let json = if json.is_empty() { b"{}" } else { json };
     let not_json = |error: &serde_json::Error| {
         let message = format!("the body is not JSON: {error}");
         Failure::new(StatusCode::BAD_REQUEST, Code::BadJson, message)
@@ -44,5 +56,34 @@ fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Failure> {
         }
     })?;
     from.end().map_err(|error| not_json(&error))?;
+    let Object(value) = value;
     Ok(value)
+}
+
+/// An object in JSON: a list of values in the right order is none. Null is as good
+/// as an empty one.
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Visitor(PhantomData)).map(Self)
+    }
+}
+
+struct Visitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Visitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<T, E> {
+        T::deserialize(de::value::MapDeserializer::<_, E>::new(std::iter::empty::<((), ())>()))
+    }
 }

@@ -1,15 +1,20 @@
 use std::{fmt, time::Duration};
 
+use actix::MailboxError;
 use actix_web::{
     HttpResponse, ResponseError,
     http::{StatusCode, header},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::schema;
 
 use crate::{
     auth::AuthError,
+    broker::Unavailable,
     cluster::Unreachable,
-    model::{Code, Problem},
+    model::{Code, Current, Problem},
     session::Refused,
 };
 
@@ -32,15 +37,31 @@ pub(super) struct Failure {
     cause: Option<&'static str>,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
-    error: Error<'a>,
+/// The form in which anything that was not done is told.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct Told {
+    error: Error,
 }
 
-#[derive(Serialize)]
-struct Error<'a> {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ErrorDetail)]
+struct Error {
+    /// For programs.
+    #[schema(schema_with = schema::code)]
     code: Code,
-    message: &'a str,
+    /// For people: the field, what came and what was expected.
+    message: String,
+    /// With `conflict`: what the key holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = schema::current, required = false)]
+    current: Option<Current>,
+}
+
+impl From<Problem> for Told {
+    fn from(Problem { code, message, current, .. }: Problem) -> Self {
+        Self { error: Error { code, message, current } }
+    }
 }
 
 impl Failure {
@@ -55,6 +76,10 @@ impl Failure {
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, Code::BadMessage, message)
+    }
+
+    pub(super) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, Code::Forbidden, message)
     }
 
     pub(super) fn not_found(message: impl Into<String>) -> Self {
@@ -73,6 +98,12 @@ impl Failure {
 
     pub(super) fn retry_after(mut self, after: Duration) -> Self {
         self.problem.retry_after = Some(after);
+        self
+    }
+
+    /// The same, found in this part of what came.
+    pub(super) fn within(mut self, place: &str) -> Self {
+        self.problem.message.insert_str(0, place);
         self
     }
 
@@ -115,6 +146,36 @@ impl From<Refused> for Failure {
     }
 }
 
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        let status = match problem.code {
+            Code::Unauthorized | Code::TokenRejected => StatusCode::UNAUTHORIZED,
+            Code::Forbidden | Code::NotJoined | Code::OriginNotAllowed => StatusCode::FORBIDDEN,
+            Code::NotFound => StatusCode::NOT_FOUND,
+            Code::Conflict | Code::RoomFull | Code::TooManyRooms => StatusCode::CONFLICT,
+            Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Code::BadJson | Code::BadMessage | Code::UnknownType => StatusCode::BAD_REQUEST,
+        };
+        Self { status, problem: Box::new(problem), allow: None, cause: None }
+    }
+}
+
+impl From<Unavailable> for Failure {
+    fn from(unavailable: Unavailable) -> Self {
+        Problem::from(unavailable).into()
+    }
+}
+
+/// Presence is gone only after a defect, and the node takes no clients then.
+impl From<MailboxError> for Failure {
+    fn from(_: MailboxError) -> Self {
+        Self::unavailable("the node cannot say now who is where").retry_after(AWAY)
+    }
+}
+
 impl From<Unreachable> for Failure {
     fn from(unreachable: Unreachable) -> Self {
         Self::unavailable(unreachable.to_string()).retry_after(AWAY)
@@ -151,7 +212,6 @@ impl ResponseError for Failure {
             response.insert_header((header::UPGRADE, "websocket"));
             response.insert_header((header::SEC_WEBSOCKET_VERSION, "13"));
         }
-        let error = Error { code: self.problem.code, message: &self.problem.message };
-        response.json(Body { error })
+        response.json(Told::from((*self.problem).clone()))
     }
 }

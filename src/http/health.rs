@@ -1,11 +1,14 @@
 use actix_web::{HttpResponse, http::header, web};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::process;
 use crate::session::Services;
 
-#[derive(Serialize)]
-struct Health<'a> {
+/// How the process is.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health<'a> {
+    #[schema(value_type = String)]
     node: &'a str,
     version: &'static str,
     /// Whether a load balancer should send clients here.
@@ -17,13 +20,16 @@ struct Health<'a> {
     broker: Broker,
 }
 
-#[derive(Serialize)]
+/// File descriptors; null where the system does not tell.
+#[derive(Serialize, ToSchema)]
 struct Descriptors {
     open: Option<u64>,
     allowed: Option<u64>,
 }
 
-#[derive(Serialize)]
+/// The broker, and whether it can be used.
+#[derive(Serialize, ToSchema)]
+#[schema(as = BrokerHealth)]
 struct Broker {
     kind: &'static str,
     ok: bool,
@@ -38,11 +44,22 @@ struct Broker {
 }
 
 /// `GET /healthz`: whether the process works.
+#[utoipa::path(
+    get, path = "/healthz", tag = "open", operation_id = "healthz", security(()),
+    responses((status = 200, description = "It does", body = Health)),
+)]
 pub(super) async fn live(services: web::Data<Services>) -> HttpResponse {
     answer(&health(&services), true)
 }
 
 /// `GET /readyz`: whether the node takes new clients.
+#[utoipa::path(
+    get, path = "/readyz", tag = "open", operation_id = "readyz", security(()),
+    responses(
+        (status = 200, description = "It does", body = Health),
+        (status = 503, description = "It does not: it drains, is full, or has no broker", body = Health),
+    ),
+)]
 pub(super) async fn ready(services: web::Data<Services>) -> HttpResponse {
     let health = health(&services);
     answer(&health, health.ready)
@@ -59,7 +76,7 @@ fn health(services: &Services) -> Health<'_> {
     Health {
         node: &services.node,
         version: env!("CARGO_PKG_VERSION"),
-        ready: is_ready(services, broker.ok),
+        ready: services.is_ready(broker.ok),
         draining: registry.is_draining(),
         connections: registry.connections(),
         max_connections: services.settings.server.max_connections,
@@ -75,10 +92,4 @@ fn health(services: &Services) -> Health<'_> {
             nodes: figures.as_ref().map(|it| it.nodes),
         },
     }
-}
-
-/// Whether the node takes new clients, with a broker that works or does not.
-pub(super) fn is_ready(services: &Services, broker: bool) -> bool {
-    let registry = &services.registry;
-    broker && services.presence.connected() && !registry.is_draining() && !registry.is_full()
 }

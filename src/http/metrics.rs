@@ -9,13 +9,21 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{health, process};
+use super::{failure::Told, process};
 use crate::session::Services;
 
 /// What Prometheus asks for first, and understands since version 2.5.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// `GET /metrics`: what is counted, and how the node is now.
+#[utoipa::path(
+    get, path = "/metrics", tag = "open", operation_id = "metrics", security(()),
+    responses(
+        (status = 200, description = "OpenMetrics text", body = String,
+            content_type = "application/openmetrics-text"),
+        (status = 404, description = "`server.metrics` is off", body = Told),
+    ),
+)]
 pub(super) async fn show(services: web::Data<Services>) -> HttpResponse {
     let mut registry = Registry::default();
     register_process(&mut registry);
@@ -55,7 +63,7 @@ fn register_node(services: &Services, broker: bool, to: &mut Registry) {
     let labels = vec![("version", env!("CARGO_PKG_VERSION").to_owned()), ("node", name)];
     to.register("build", "The version that runs, and the node's name", Info::new(labels));
     let registry = &services.registry;
-    let ready = health::is_ready(services, broker);
+    let ready = services.is_ready(broker);
     let gauges = [
         ("ready", "Whether the node takes new clients", usize::from(ready)),
         ("draining", "Whether the node is stopping", usize::from(registry.is_draining())),

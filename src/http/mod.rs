@@ -6,18 +6,21 @@ mod credentials;
 mod failure;
 mod guest;
 mod health;
+mod limits;
 mod metrics;
 mod origin;
 mod pages;
 mod peer;
 mod process;
+mod schema;
 mod socket;
 pub mod upgrade;
 
 use std::sync::Arc;
 
-use actix_web::web;
+use actix_web::{HttpResponse, web};
 
+use self::failure::Failure;
 use crate::session::Services;
 
 /// Whether a request came with a connection that can become a socket.
@@ -41,7 +44,9 @@ pub fn routes(
         if echo {
             app.route("/ws/echo", web::get().to(socket::echo));
         }
-        app.route("/auth/guest", web::post().to(guest::enter));
+        let other_than_post = web::to(async || Err::<HttpResponse, _>(Failure::method("POST")));
+        let guest = web::resource("/auth/guest").route(web::post().to(guest::enter));
+        app.service(guest.default_service(other_than_post));
         app.service(api::calls());
         app.route("/healthz", web::get().to(health::live));
         app.route("/readyz", web::get().to(health::ready));

@@ -8,7 +8,7 @@ use actix_web_actors::ws;
 use super::{
     Upgradable,
     credentials::{self, offers},
-    failure::Failure,
+    failure::{Failure, Told},
     peer,
 };
 use crate::{
@@ -20,6 +20,23 @@ use crate::{
 
 /// `GET /ws`: a session for whom the token stands for. All that can be refused
 /// is refused here, before the upgrade.
+#[utoipa::path(
+    get, path = "/ws", tag = "open", operation_id = "ws", security(("token" = [])),
+    params(
+        ("token" = Option<String>, Query, description = "The token, where no header can carry it"),
+        ("room" = Option<Vec<String>>, Query, description = "Rooms to join"),
+        ("last_event_id" = Option<Vec<String>>, Query, description = "`ROOM@EPOCH:SEQ`: where to resume"),
+        ("session" = Option<String>, Query, description = "The session id to take over"),
+    ),
+    responses(
+        (status = 101, description = "The connection is a WebSocket now"),
+        (status = 401, description = "No token, or one that is not accepted", body = Told),
+        (status = 403, description = "Pages of this origin may not connect", body = Told),
+        (status = 426, description = "This is no handshake of a WebSocket", body = Told),
+        (status = 429, description = "Too many connections or attempts", body = Told),
+        (status = 503, description = "The node is full, is draining, or cannot reach the others", body = Told),
+    ),
+)]
 pub(super) async fn member(
     request: HttpRequest,
     services: web::Data<Services>,

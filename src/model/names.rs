@@ -100,6 +100,11 @@ impl LifeId {
     pub fn named(text: &str) -> Self {
         Self(text.into())
     }
+
+    /// The name of the node whose life it is.
+    pub fn node(&self) -> &str {
+        self.0.rsplit_once('.').map_or(&*self.0, |(node, _)| node)
+    }
 }
 
 impl RoomName {

@@ -34,6 +34,11 @@ impl Pattern {
         Ok(Self(text.into()))
     }
 
+    /// The pattern as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Whether `name` has this form.
     pub fn matches(&self, name: &str) -> bool {
         let Some((prefix, rest)) = self.0.split_once('*') else {

@@ -5,8 +5,12 @@ use std::sync::Arc;
 use actix::prelude::*;
 use serde_json::value::RawValue;
 
-use crate::model::{
-    Availability, LinkId, Member, PresenceChanges, Profile, RoomName, Status, UserId, WorkerId,
+use crate::{
+    cluster::Unreachable,
+    model::{
+        Availability, LinkId, Member, PresenceChanges, Profile, RoomName, Status, Timestamp,
+        UserId, WorkerId,
+    },
 };
 
 /// By what a worker finds the question that an answer belongs to.
@@ -161,3 +165,46 @@ pub struct Unwatch {
     /// The user.
     pub user: UserId,
 }
+
+/// Asks who is in a room, for somebody who is no worker: members and their
+/// number, as for a client.
+#[derive(Message)]
+#[rtype(result = "Result<(Vec<Member>, usize), Unreachable>")]
+pub struct Inspect {
+    /// The room.
+    pub room: RoomName,
+}
+
+/// Asks where a user is, for somebody who is no worker.
+#[derive(Message)]
+#[rtype(result = "Result<Whereabouts, Unreachable>")]
+pub struct Find {
+    /// The user.
+    pub user: UserId,
+}
+
+/// Where a user is.
+#[derive(Debug)]
+pub struct Whereabouts {
+    /// Whether it is there, and how.
+    pub availability: Availability,
+    /// Since when, where it is.
+    pub since: Option<Timestamp>,
+    /// Its sessions with this node; none also while a grace lasts.
+    pub here: usize,
+    /// Those with the other nodes, by their names.
+    pub elsewhere: Vec<(Box<str>, usize)>,
+}
+
+/// Asks how many users are in each of these rooms, on all nodes.
+#[derive(Message)]
+#[rtype(result = "Result<Vec<usize>, Unreachable>")]
+pub struct Headcount {
+    /// The rooms.
+    pub rooms: Vec<RoomName>,
+}
+
+/// Asks how many users this node has, and in how many rooms they are.
+#[derive(Message)]
+#[rtype(result = "(usize, usize)")]
+pub struct Survey;

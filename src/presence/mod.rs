@@ -13,6 +13,7 @@
 
 mod following;
 mod handlers;
+mod inquiries;
 mod messages;
 mod neighbours;
 mod outbox;
@@ -23,7 +24,8 @@ mod telling;
 mod tests;
 
 pub use messages::{
-    Connect, Disconnect, News, Register, SetStatus, Ticket, Track, Untrack, Unwatch, Watch, WhoIs,
+    Connect, Disconnect, Find, Headcount, Inspect, News, Register, SetStatus, Survey, Ticket,
+    Track, Untrack, Unwatch, Watch, Whereabouts, WhoIs,
 };
 pub use roster::{Effect, RoomFull, Roster};
 pub use supervisor::PresenceSupervisor;

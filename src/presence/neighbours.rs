@@ -72,6 +72,11 @@ impl Neighbours {
         }
     }
 
+    /// The way itself.
+    pub(super) fn cluster(&self) -> Arc<dyn Cluster> {
+        self.cluster.clone()
+    }
+
     /// This node's entry of a user is to be told.
     pub(super) fn mark(&mut self, room: RoomName, user: UserId) {
         self.telling.mark(room, user);
@@ -227,7 +232,7 @@ impl PresenceSupervisor {
 
 /// A defect of the way to the others is as if they could not be reached: it is
 /// not to end this actor.
-async fn unpanicked<T>(
+pub(super) async fn unpanicked<T>(
     answer: impl Future<Output = Result<T, Unreachable>>,
 ) -> Result<T, Unreachable> {
     AssertUnwindSafe(answer).catch_unwind().await.unwrap_or(Err(Unreachable))

@@ -6,7 +6,10 @@ use std::{future::Future, sync::Arc};
 
 use actix::prelude::*;
 
-use super::actor::{Member, Session};
+use super::{
+    actor::{Member, Session},
+    writing::{direct, publish_problem},
+};
 use crate::{
     auth::{Action, AuthError},
     broker::{PageRequest, PublishError, RESUME_PAGE, Receipt, Start, Unavailable},
@@ -19,6 +22,9 @@ use crate::{
 };
 
 type Id = Option<RequestId>;
+
+/// What a client names the version of a key in.
+const IF_VERSION: &str = "if_version";
 
 impl Session {
     /// Answers a request, or begins to.
@@ -191,9 +197,14 @@ impl Session {
 
     fn published(&self, id: &Id, room: &RoomName, published: Result<Receipt, PublishError>) {
         match published {
-            Ok(Receipt { position, duplicate }) => self.ack(id, Some(position), duplicate),
-            Err(error) => self.refuse(id, &publish_problem(error).in_room(room)),
+            Ok(receipt) => self.appended(id, receipt),
+            Err(error) => self.refuse(id, &publish_problem(error, IF_VERSION).in_room(room)),
         }
+    }
+
+    fn appended(&self, id: &Id, Receipt { position, duplicate }: Receipt) {
+        self.services().note_published(duplicate);
+        self.ack(id, Some(position), duplicate);
     }
 
     fn relay(&mut self, id: Id, room: RoomName, transient: Transient, ctx: &mut Context<Self>) {
@@ -215,24 +226,11 @@ impl Session {
         ctx: &mut Context<Self>,
     ) -> Result<(), Problem> {
         let author = self.author(true)?;
-        let from = self.user()?;
         let broker = self.services().broker.clone();
-        let sent = async move {
-            let inbox = RoomName::inbox(&to);
-            let body = Body::Direct { to: to.clone(), payload: payload.clone() };
-            let draft = Draft { author, body, nonce: nonce.clone(), if_version: None };
-            let receipt = broker.publish(&inbox, draft).await?;
-            if !receipt.duplicate && from != to {
-                let timestamp = wall_clock();
-                let own = RoomName::inbox(&from);
-                let copy = Transient::DirectCopy { from, to, payload, timestamp, nonce };
-                broker.relay(&own, copy).await?;
-            }
-            Ok::<Receipt, PublishError>(receipt)
-        };
+        let sent = async move { direct(&*broker, author, to, payload, nonce).await };
         self.await_done(ctx, sent, move |act, sent, _| match sent {
-            Ok(Receipt { position, duplicate }) => act.ack(&id, Some(position), duplicate),
-            Err(error) => act.refuse(&id, &publish_problem(error)),
+            Ok(receipt) => act.appended(&id, receipt),
+            Err(error) => act.refuse(&id, &publish_problem(error, IF_VERSION)),
         });
         Ok(())
     }
@@ -390,16 +388,4 @@ impl Session {
 
 fn internal() -> Problem {
     Problem::new(Code::Internal, "this should not have happened; the server's log may say more")
-}
-
-fn publish_problem(error: PublishError) -> Problem {
-    let message = error.to_string();
-    match error {
-        PublishError::Unavailable(error) => error.into(),
-        PublishError::Conflict(current) => {
-            let message = format!("`if_version`: {message}");
-            Problem::new(Code::Conflict, message).with_current(current)
-        }
-        PublishError::StateFull(_) => Problem::new(Code::TooLarge, message),
-    }
 }

@@ -17,7 +17,9 @@ mod rate;
 pub mod registry;
 mod seed;
 mod services;
+mod vitals;
 mod worker;
+mod writing;
 
 pub use actor::Session;
 pub use rate::Bucket;
@@ -25,3 +27,4 @@ pub use registry::{End, Permit, Refused, Registry};
 pub use seed::{Role, Seed};
 pub use services::Services;
 pub use worker::Worker;
+pub use writing::{direct, publish_problem};

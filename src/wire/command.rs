@@ -12,7 +12,10 @@ use std::{fmt, sync::Arc};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-pub use self::parse::parse;
+pub use self::{
+    field::{KEY_CHARACTERS, NAME_CHARACTERS},
+    parse::{DEFAULT_PAGE, PAGE, parse},
+};
 use crate::model::{Epoch, Payload, Problem, RoomName, Seq, Status, UserId};
 
 /// What a client marks a message with, to find the reply.

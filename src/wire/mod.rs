@@ -8,7 +8,9 @@ pub mod frame;
 mod protocol;
 mod raw;
 
-pub use command::{Command, Incoming, RequestId, Since, Token};
+pub use command::{
+    Command, DEFAULT_PAGE, Incoming, KEY_CHARACTERS, NAME_CHARACTERS, PAGE, RequestId, Since, Token,
+};
 pub use event::{Event, Limits, Shown, encode};
 pub use frame::{Decoder, Frame};
 pub use protocol::Protocol;

@@ -6,13 +6,13 @@ use std::{sync::Arc, thread::JoinHandle, time::Duration};
 use actix::prelude::*;
 use rookery::{
     broker::{
-        Broker, Delivery, PageRequest, PublishError, Receipt, Start, Subscriber,
-        memory::MemoryBroker, redis::RedisBroker,
+        Broker, Delivery, PageRequest, PublishError, Receipt, RoomsRequest, Start, StateRequest,
+        Subscriber, memory::MemoryBroker, redis::RedisBroker,
     },
     config::Settings,
     model::{
-        Author, Body, Draft, Payload, Position, Publication, RoomName, Seq, SessionId, Transient,
-        UserId, WorkerId,
+        Author, Body, Draft, Pattern, Payload, Position, Publication, RoomName, Seq, SessionId,
+        Transient, UserId, WorkerId,
     },
 };
 use serde_json::value::RawValue;
@@ -176,6 +176,13 @@ async fn a_nonce_is_appended_once_however_many_try(broker: Arc<dyn Broker>) {
     // Another user's nonce is another nonce.
     let other = broker.publish(&room, with_nonce("bob", "x", "0")).await.unwrap();
     assert!(!other.duplicate);
+    // What nobody wrote is told from it too, and from the same by nobody.
+    let nobody = Author { user: None, session: None, echo: true };
+    let draft = || Draft { author: nobody.clone(), ..with_nonce("ada", "x", "0") };
+    let first = broker.publish(&room, draft()).await.unwrap();
+    let again = broker.publish(&room, draft()).await.unwrap();
+    assert_eq!((first.duplicate, again.duplicate), (false, true));
+    assert_eq!(first.position, again.position);
 }
 
 async fn nothing_is_missed_after_subscribe(broker: Arc<dyn Broker>) {
@@ -341,6 +348,84 @@ async fn state_is_compared_and_set_in_one_step(broker: Arc<dyn Broker>) {
     assert_eq!((entry.value.get(), entry.version), ("4", 4));
 }
 
+async fn state_is_read_in_parts(broker: Arc<dyn Broker>) {
+    let room = room("state-parts");
+    let read = async |after: Option<&str>, limit| {
+        let request = StateRequest { after: after.map(Into::into), limit };
+        let page = broker.state(&room, request).await.unwrap();
+        let keys: Vec<String> = page.entries.iter().map(|it| it.key.to_string()).collect();
+        (keys.join(" "), page.more, page.position.seq)
+    };
+    assert_eq!(read(None, 10).await, (String::new(), false, 0), "nothing was written");
+    for key in ["b", "a", "d", "c", "\u{e9}", "B"] {
+        broker.publish(&room, set(key, Some("1"), None)).await.unwrap();
+    }
+    broker.publish(&room, set("c", None, None)).await.unwrap();
+    assert_eq!(read(None, 2).await, ("B a".to_owned(), true, 7), "in the order of bytes");
+    assert_eq!(read(Some("a"), 2).await, ("b d".to_owned(), true, 7));
+    assert_eq!(read(Some("d"), 2).await, ("\u{e9}".to_owned(), false, 7));
+    assert_eq!(read(Some("bb"), 1).await, ("d".to_owned(), true, 7), "a key that is not there");
+    let request = StateRequest { after: Some("a".into()), limit: 1 };
+    let page = broker.state(&room, request).await.unwrap();
+    assert_eq!((page.entries[0].value.get(), page.entries[0].version), ("1", 1));
+    let end = broker.snapshot(&room, Start::End).await.unwrap().position;
+    assert_eq!(page.position, end);
+}
+
+/// All rooms of a form, page by page.
+async fn listed(
+    broker: &dyn Broker,
+    pattern: Option<&str>,
+    limit: usize,
+) -> Vec<(String, Position)> {
+    let pattern = pattern.map(|it| Pattern::parse(it).unwrap());
+    let (mut found, mut cursor) = (Vec::new(), None);
+    loop {
+        let request = RoomsRequest { pattern: pattern.clone(), cursor, limit };
+        let page = broker.rooms(request).await.unwrap().expect("its own cursor");
+        assert!(page.rooms.len() <= limit, "{page:?}");
+        found.extend(page.rooms.into_iter().map(|it| (it.room.to_string(), it.position)));
+        cursor = page.next;
+        if cursor.is_none() {
+            found.sort_by(|a, b| a.0.cmp(&b.0));
+            return found;
+        }
+    }
+}
+
+async fn rooms_are_listed_page_by_page(broker: Arc<dyn Broker>) {
+    assert!(listed(&*broker, None, 10).await.is_empty());
+    let mut places = Vec::new();
+    for n in 0..250 {
+        let name = format!("{}:{n:03}", if n % 10 == 0 { "few" } else { "many" });
+        places.push((name.clone(), broker.publish(&room(&name), chat("ada", "x")).await.unwrap()));
+    }
+    // An inbox is not among them, reading makes no room, being subscribed does.
+    let bob = user("bob");
+    let body = Body::Direct { to: bob.clone(), payload: Payload::Text("x".into()) };
+    let draft = Draft { author: author("ada"), body, nonce: None, if_version: None };
+    broker.publish(&RoomName::inbox(&bob), draft).await.unwrap();
+    log(&*broker, &room("read")).await;
+    broker.state(&room("read"), StateRequest { after: None, limit: 1 }).await.unwrap();
+    let subscribed = Subscribed::new(10);
+    let end = broker.subscribe(&room("joined"), &subscribed.subscriber).await.unwrap();
+
+    let mut expected: Vec<(String, Position)> =
+        places.into_iter().map(|(name, receipt)| (name, receipt.position)).collect();
+    expected.push(("joined".to_owned(), end));
+    expected.sort_by(|a, b| a.0.cmp(&b.0));
+    for limit in [1, 7, 100, 1000] {
+        assert_eq!(listed(&*broker, None, limit).await, expected, "{limit}");
+    }
+    let few = listed(&*broker, Some("few:*"), 7).await;
+    assert_eq!(few.len(), 25);
+    assert!(few.iter().all(|(name, _)| name.starts_with("few:")), "{few:?}");
+    assert_eq!(listed(&*broker, Some("few:010"), 7).await.len(), 1);
+    assert!(listed(&*broker, Some("@*"), 7).await.is_empty());
+    let bad = RoomsRequest { pattern: None, cursor: Some("x".to_owned()), limit: 1 };
+    assert!(broker.rooms(bad).await.unwrap().is_none());
+}
+
 async fn transients_are_handed_on_and_kept_nowhere(broker: Arc<dyn Broker>) {
     let room = room("transient");
     let mut subscribed = Subscribed::new(100);
@@ -489,6 +574,8 @@ macro_rules! all_laws {
             a_log_keeps_its_newest,
             state_is_compared_and_set_in_one_step,
             state_is_bounded,
+            state_is_read_in_parts,
+            rooms_are_listed_page_by_page,
             transients_are_handed_on_and_kept_nowhere,
             an_inbox_keeps_what_is_not_seen,
             a_forgotten_log_comes_back_under_a_new_epoch,

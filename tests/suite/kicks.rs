@@ -203,7 +203,7 @@ async fn a_call_that_cannot_be_read_says_what_is_wrong() {
     app.backend(KEY, "POST", &long, "").await.assert_error(400, "bad_message");
     let body = format!("{{\"reason\": {:?}}}", "x".repeat(5000));
     app.backend(KEY, "POST", kick, &body).await.assert_error(413, "too_large");
-    app.backend(KEY, "GET", "/api/v1/users/alice", "").await.assert_error(404, "not_found");
+    app.backend(KEY, "GET", "/api/v1/users/alice/x", "").await.assert_error(404, "not_found");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
 // Nothing here is seen from outside.
 #![allow(missing_docs, unreachable_pub)]
 
+mod api;
 mod broker_laws;
 mod cluster;
 mod cluster_users;

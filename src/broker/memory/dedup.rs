@@ -4,36 +4,40 @@ use ahash::AHashMap;
 
 use crate::model::{Seq, Timestamp, UserId};
 
+/// A writer's nonce; backends write without a user too.
+type Key = (Option<UserId>, Arc<str>);
+
 /// Remembers which nonces were appended, each for a while.
 ///
 /// It holds at most `entries` of them; past that the oldest is forgotten before
 /// its time, so that a room written to without end cannot grow without end.
 #[derive(Debug, Default)]
 pub(super) struct Dedup {
-    places: AHashMap<(UserId, Arc<str>), Seq>,
-    order: VecDeque<(Timestamp, UserId, Arc<str>)>,
+    places: AHashMap<Key, Seq>,
+    order: VecDeque<(Timestamp, Key)>,
 }
 
 impl Dedup {
-    /// The place of an earlier write of this user with this nonce.
-    pub(super) fn find(&self, user: &UserId, nonce: &Arc<str>) -> Option<Seq> {
+    /// The place of an earlier write of this user, or of none, with this nonce.
+    pub(super) fn find(&self, user: Option<&UserId>, nonce: &Arc<str>) -> Option<Seq> {
         if self.places.is_empty() {
             return None;
         }
-        self.places.get(&(user.clone(), nonce.clone())).copied()
+        self.places.get(&(user.cloned(), nonce.clone())).copied()
     }
 
     /// Remembers a write; the nonce must not be known yet.
     pub(super) fn remember(
         &mut self,
         now: Timestamp,
-        user: &UserId,
+        user: Option<&UserId>,
         nonce: &Arc<str>,
         seq: Seq,
         entries: usize,
     ) {
-        self.places.insert((user.clone(), nonce.clone()), seq);
-        self.order.push_back((now, user.clone(), nonce.clone()));
+        let key = (user.cloned(), nonce.clone());
+        self.places.insert(key.clone(), seq);
+        self.order.push_back((now, key));
         while self.order.len() > entries {
             self.forget_oldest();
         }
@@ -63,8 +67,8 @@ impl Dedup {
     }
 
     fn forget_oldest(&mut self) {
-        if let Some((_, user, nonce)) = self.order.pop_front() {
-            self.places.remove(&(user, nonce));
+        if let Some((_, key)) = self.order.pop_front() {
+            self.places.remove(&key);
         }
     }
 }
@@ -79,14 +83,15 @@ mod tests {
         let nonce = |n: u64| -> Arc<str> { n.to_string().into() };
         let mut dedup = Dedup::default();
         for n in 1..=4 {
-            dedup.remember(n * 100, &alice, &nonce(n), n, 3);
+            dedup.remember(n * 100, Some(&alice), &nonce(n), n, 3);
         }
-        assert_eq!(dedup.find(&alice, &nonce(1)), None, "over the bound");
-        assert_eq!(dedup.find(&alice, &nonce(2)), Some(2));
-        assert_eq!(dedup.find(&bob, &nonce(2)), None, "another user");
+        assert_eq!(dedup.find(Some(&alice), &nonce(1)), None, "over the bound");
+        assert_eq!(dedup.find(Some(&alice), &nonce(2)), Some(2));
+        assert_eq!(dedup.find(Some(&bob), &nonce(2)), None, "another user");
+        assert_eq!(dedup.find(None, &nonce(2)), None, "nobody is another");
         dedup.expire(350, Duration::from_millis(100));
-        assert_eq!(dedup.find(&alice, &nonce(2)), None, "over the window");
-        assert_eq!(dedup.find(&alice, &nonce(3)), Some(3));
+        assert_eq!(dedup.find(Some(&alice), &nonce(2)), None, "over the window");
+        assert_eq!(dedup.find(Some(&alice), &nonce(3)), Some(3));
         dedup.expire(5000, Duration::from_millis(100));
         assert!(dedup.places.is_empty() && dedup.order.is_empty());
     }

@@ -1,6 +1,7 @@
 //! The embedded broker: all of it in this process's memory.
 
 mod dedup;
+mod listing;
 mod log;
 mod room;
 mod state;
@@ -15,8 +16,8 @@ use futures_util::future::{FutureExt, ready};
 
 use self::room::Room;
 use super::{
-    Answer, Broker, Delivery, Health, Inbox, Page, PageRequest, PublishError, Receipt, Snapshot,
-    Start, Subscriber, Unavailable, room_settings,
+    Answer, Broker, Delivery, Health, Inbox, Page, PageRequest, PublishError, Receipt, Rooms,
+    RoomsRequest, Snapshot, Start, StatePage, StateRequest, Subscriber, Unavailable, room_settings,
 };
 use crate::{
     config,
@@ -157,6 +158,15 @@ impl Broker for MemoryBroker {
             .look(room, |room| room.page(request, wall_clock()))
             .unwrap_or_else(|| Page { epoch: Epoch::random(), messages: Vec::new(), more: false });
         ready(Ok(page)).boxed()
+    }
+
+    fn state(&self, room: &RoomName, request: StateRequest) -> Answer<'_, StatePage> {
+        let state = self.look(room, |room| room.state(&request));
+        ready(Ok(state.unwrap_or_else(StatePage::of_no_room))).boxed()
+    }
+
+    fn rooms(&self, request: RoomsRequest) -> Answer<'_, Option<Rooms>> {
+        ready(Ok(self.list(&request))).boxed()
     }
 
     fn inbox(&self, user: &UserId) -> Answer<'_, Inbox> {

@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{
     broker::{
-        Delivery, Inbox, Page, PageRequest, PublishError, Receipt, Snapshot, Start, Subscriber,
+        Delivery, Inbox, Page, PageRequest, PublishError, Receipt, Snapshot, Start, StatePage,
+        StateRequest, Subscriber,
     },
     config::RoomSettings,
     model::{Body, Draft, Position, Publication, RoomName, Seq, Timestamp, WorkerId},
@@ -81,8 +82,8 @@ impl Room {
     ) -> Result<Receipt, PublishError> {
         // A retry is found before its condition is looked at: the write it
         // repeats is what changed the version.
-        let key = draft.author.user.as_ref().zip(draft.nonce.as_ref());
-        if let Some((user, nonce)) = key {
+        let user = draft.author.user.as_ref();
+        if let Some(nonce) = &draft.nonce {
             self.dedup.expire(now, self.settings.dedup_window);
             if let Some(seq) = self.dedup.find(user, nonce) {
                 let position = Position { seq, ..self.log.position() };
@@ -101,7 +102,7 @@ impl Room {
         }
 
         let (position, timestamp) = self.log.next(now);
-        if let Some((user, nonce)) = key {
+        if let Some(nonce) = &draft.nonce {
             let entries = self.settings.dedup_entries;
             self.dedup.remember(now, user, nonce, position.seq, entries);
         }
@@ -139,6 +140,15 @@ impl Room {
     pub(super) fn page(&mut self, request: PageRequest, now: Timestamp) -> Page {
         self.log.trim(now, self.bounds());
         self.log.page(request)
+    }
+
+    pub(super) fn position(&self) -> Position {
+        self.log.position()
+    }
+
+    pub(super) fn state(&self, request: &StateRequest) -> StatePage {
+        let state = self.state.entries();
+        StatePage::cut(self.log.position(), state, request)
     }
 
     pub(super) fn inbox(&mut self, now: Timestamp) -> Inbox {

@@ -15,7 +15,9 @@ use super::{
 };
 use crate::{
     broker::Unavailable,
-    cluster::{Admission, Answer, Attempt, Cluster, Entry, Listeners, Order, Roll, Unreachable},
+    cluster::{
+        Admission, Answer, Attempt, Cluster, Entry, Listeners, NodeReport, Order, Roll, Unreachable,
+    },
     model::{Epoch, LifeId, RoomName, UserId},
 };
 
@@ -177,6 +179,21 @@ impl Cluster for RedisBroker {
             Ok(Roll { entries, whole: true })
         }
         .boxed()
+    }
+
+    fn headcount(&self, rooms: Vec<RoomName>) -> Answer<'_, Vec<usize>> {
+        let node = &self.0;
+        async move { Ok(node.headcount(rooms).await?) }.boxed()
+    }
+
+    fn report(&self, report: NodeReport) -> Answer<'_, ()> {
+        let node = &self.0;
+        async move { Ok(node.report(&report).await?) }.boxed()
+    }
+
+    fn reports(&self) -> Answer<'_, Vec<NodeReport>> {
+        let node = &self.0;
+        async move { Ok(node.reports().await?) }.boxed()
     }
 
     fn attempt(&self, who: Attempt<'_>, per_second: u32) -> Answer<'_, Option<Duration>> {

@@ -17,12 +17,12 @@ use tokio::time::timeout;
 use super::{
     RedisBroker, entry,
     node::Node,
-    script::{Call, INBOX, PAGE, PUBLISH, SEEN, SNAPSHOT, TOUCH},
+    script::{Call, INBOX, PAGE, PUBLISH, SEEN, SNAPSHOT, STATE, TOUCH},
 };
 use crate::{
     broker::{
-        Answer, Broker, Figures, Health, Inbox, Page, PageRequest, PublishError, Receipt, Snapshot,
-        Start, Subscriber, Unavailable,
+        Answer, Broker, Figures, Health, Inbox, Page, PageRequest, PublishError, Receipt, Rooms,
+        RoomsRequest, Snapshot, Start, StatePage, StateRequest, Subscriber, Unavailable,
     },
     config::RoomSettings,
     model::{
@@ -36,6 +36,9 @@ const SUBSCRIBE: Duration = Duration::from_secs(3);
 
 /// For how long, in milliseconds, a room with members is kept at least.
 const KEPT: u64 = 300_000;
+
+/// The hash of a room's state: each value behind its version.
+type StoredState = Vec<(String, String)>;
 
 /// An entry of a stream: its id, and `t`, its time, `d`, what it says.
 type StreamEntry = (String, (String, Timestamp, String, Vec<u8>));
@@ -84,10 +87,11 @@ impl Node {
         let settings = self.settings(room);
         let mut keys = self.names.log(room);
         let meta = keys.first().cloned().unwrap_or_default();
-        let nonce = draft.author.user.as_ref().zip(draft.nonce.as_ref());
+        let nonce = draft.nonce.as_ref();
         let dedup = if nonce.is_some() { millis(settings.dedup_window) } else { 0 };
         // Without a nonce, a key that is of the same slot stands in its place.
-        keys.push(nonce.map_or(meta, |(user, nonce)| self.names.nonce(room, user, nonce)));
+        let user = draft.author.user.as_ref();
+        keys.push(nonce.map_or(meta, |nonce| self.names.nonce(room, user, nonce)));
         let call = PUBLISH.call(keys).arg(&channel).arg(self.verb()).arg(entry::encode(&draft));
         let mut call = bounded(call, self.known(&channel), &settings).arg(dedup);
         call = match &draft.body {
@@ -149,19 +153,14 @@ impl Node {
             Seq,
             bool,
             Vec<StreamEntry>,
-            Vec<(String, String)>,
+            StoredState,
         ) = self.run(call).await?;
         let position = position(&epoch, seq)?;
-        let state = state.into_iter().filter_map(|(key, held)| {
-            let (version, value) = held.split_once(' ')?;
-            let (version, value) = (version.parse().ok()?, raw(value.to_owned())?);
-            Some(StateEntry { key: key.into(), value, version })
-        });
         Ok(Snapshot {
             position,
             recovered,
             messages: read_entries(room, position.epoch, entries),
-            state: state.collect(),
+            state: read_state(state),
         })
     }
 
@@ -179,6 +178,17 @@ impl Node {
         };
         let epoch = position(&epoch, 0)?.epoch;
         Ok(Page { epoch, messages: read_entries(room, epoch, entries), more })
+    }
+
+    async fn state(
+        &self,
+        room: &RoomName,
+        request: &StateRequest,
+    ) -> Result<StatePage, Unavailable> {
+        let call = self.reading(&STATE, room);
+        let state: Option<(String, Seq, StoredState)> = self.run(call).await?;
+        let Some((epoch, seq, state)) = state else { return Ok(StatePage::of_no_room()) };
+        Ok(StatePage::cut(position(&epoch, seq)?, read_state(state), request))
     }
 
     async fn inbox(&self, user: &UserId) -> Result<Inbox, Unavailable> {
@@ -234,6 +244,16 @@ fn raw(json: String) -> Option<Arc<RawValue>> {
     RawValue::from_string(json).ok().map(Arc::from)
 }
 
+/// The state from its hash: each value behind its version.
+fn read_state(state: StoredState) -> Vec<StateEntry> {
+    let read = |(key, held): (String, String)| {
+        let (version, value) = held.split_once(' ')?;
+        let (version, value) = (version.parse().ok()?, raw(value.to_owned())?);
+        Some(StateEntry { key: key.into(), value, version })
+    };
+    state.into_iter().filter_map(read).collect()
+}
+
 fn read_entries(room: &RoomName, epoch: Epoch, entries: Vec<StreamEntry>) -> Vec<Arc<Publication>> {
     let read = |(id, (_, timestamp, _, stored)): StreamEntry| {
         let seq = id.split_once('-')?.0.parse().ok()?;
@@ -278,6 +298,16 @@ impl Broker for RedisBroker {
     fn page(&self, room: &RoomName, request: PageRequest) -> Answer<'_, Page> {
         let (node, room) = (&self.0, room.clone());
         async move { node.page(&room, request).await }.boxed()
+    }
+
+    fn state(&self, room: &RoomName, request: StateRequest) -> Answer<'_, StatePage> {
+        let (node, room) = (&self.0, room.clone());
+        async move { node.state(&room, &request).await }.boxed()
+    }
+
+    fn rooms(&self, request: RoomsRequest) -> Answer<'_, Option<Rooms>> {
+        let node = &self.0;
+        async move { node.rooms(request).await }.boxed()
     }
 
     fn inbox(&self, user: &UserId) -> Answer<'_, Inbox> {

@@ -41,10 +41,27 @@ impl Names {
         vec![self.name("meta", room), self.name("log", room), self.name("state", room)]
     }
 
-    /// What remembers that a nonce was used.
-    pub(super) fn nonce(&self, room: &RoomName, user: &UserId, nonce: &str) -> String {
-        // With the length, no two pairs make one name.
-        let user = user.as_str();
+    /// What finds the rooms of a pattern, in the words of `SCAN`.
+    pub(super) fn rooms(&self, pattern: &str) -> String {
+        let mut prefix = String::with_capacity(self.prefix.len());
+        for character in self.prefix.chars() {
+            if "*?[]\\".contains(character) {
+                prefix.push('\\');
+            }
+            prefix.push(character);
+        }
+        format!("{prefix}:meta:{{{pattern}}}")
+    }
+
+    /// The room whose log a key is what is known of.
+    pub(super) fn room_of<'a>(&self, meta: &'a str) -> Option<&'a str> {
+        meta.strip_prefix(&self.prefix)?.strip_prefix(":meta:{")?.strip_suffix('}')
+    }
+
+    /// What remembers that a nonce was used, by a user or by nobody.
+    pub(super) fn nonce(&self, room: &RoomName, user: Option<&UserId>, nonce: &str) -> String {
+        // With the length, no two pairs make one name. No user's is 0.
+        let user = user.map_or("", UserId::as_str);
         format!("{}:{}:{user}:{nonce}", self.name("nonce", room.as_str()), user.len())
     }
 
@@ -83,6 +100,11 @@ impl Names {
         self.name("dying", "nodes")
     }
 
+    /// What a life says of itself.
+    pub(super) fn report(&self, life: &LifeId) -> String {
+        format!("{}:{life}", self.name("report", "nodes"))
+    }
+
     /// What holds for all nodes, in its order.
     pub(super) fn orders(&self) -> String {
         self.name("orders", "nodes")
@@ -117,7 +139,20 @@ mod tests {
         assert_eq!(names.who(&inbox("a}:{b")), "p:who:{@a%7D:%7Bb}");
         assert_ne!(names.who(&inbox("a}")), names.who(&inbox("a%7D")));
         let room = RoomName::parse("r").unwrap();
-        assert_ne!(names.nonce(&room, &user("a:b"), "c"), names.nonce(&room, &user("a"), "b:c"));
+        let nonce = |user: Option<UserId>, nonce| names.nonce(&room, user.as_ref(), nonce);
+        assert_ne!(nonce(Some(user("a:b")), "c"), nonce(Some(user("a")), "b:c"));
+        assert_ne!(nonce(None, "1:a:c"), nonce(Some(user("a")), "c"));
         assert_ne!(names.channel(&RoomName::parse("nodes").unwrap()), names.nodes());
+    }
+
+    #[test]
+    fn a_room_is_found_by_the_name_of_its_key() {
+        let names = Names::new("a*b");
+        assert_eq!(names.rooms("dash:*"), "a\\*b:meta:{dash:*}");
+        let room = RoomName::parse("dash:eu").unwrap();
+        let meta = names.log(&room).remove(0);
+        assert_eq!(names.room_of(&meta), Some("dash:eu"));
+        assert_eq!(names.room_of(&names.who(&room)), None);
+        assert_eq!(Names::new("a").room_of(&meta), None);
     }
 }

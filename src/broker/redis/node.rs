@@ -214,6 +214,16 @@ impl Node {
         commands.query(command).await.map_err(|error| self.failed(made, &error))
     }
 
+    /// Runs a command on one of the masters.
+    pub(super) async fn command_at<T: FromRedisValue>(
+        &self,
+        master: &Master,
+        command: &redis::Cmd,
+    ) -> Result<T, Unavailable> {
+        let Link { made, mut commands, .. } = self.link()?;
+        commands.query_at(master, command).await.map_err(|error| self.failed(made, &error))
+    }
+
     /// The master that the connection made by this try leads to.
     pub(super) fn master(&self, made: u64) -> Option<Master> {
         self.link().ok().filter(|link| link.made == made)?.master

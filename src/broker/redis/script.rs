@@ -27,12 +27,16 @@ scripts! {
     SNAPSHOT = "room.lua" "snapshot.lua";
     /// A part of a log.
     PAGE = "room.lua" "page.lua";
+    /// The state of a room.
+    STATE = "room.lua" "state.lua";
     /// What waits for a user.
     INBOX = "room.lua" "inbox.lua";
     /// What a user has seen.
     SEEN = "room.lua" "seen.lua";
     /// Who is in a room by a node's word.
     TELL = "roll.lua" "tell.lua";
+    /// How many users are in a room.
+    HEADCOUNT = "headcount.lua";
     /// A life is over.
     REAP = "roll.lua" "reap.lua";
     /// A node is alive.

@@ -9,7 +9,7 @@ use redis::{
     aio::MultiplexedConnection,
     cluster::ClusterClient,
     cluster_async::ClusterConnection,
-    cluster_routing::Slot,
+    cluster_routing::{RoutingInfo, SingleNodeRoutingInfo, Slot},
     cmd, from_redis_value,
     sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
 };
@@ -57,6 +57,21 @@ impl Connection {
         match self {
             Self::Single(connection) => command.query_async(connection).await,
             Self::Cluster(connection) => command.query_async(connection).await,
+        }
+    }
+
+    /// Asks one of the masters; one that is alone is the one this leads to.
+    pub(super) async fn query_at<T: FromRedisValue>(
+        &mut self,
+        master: &Master,
+        command: &Cmd,
+    ) -> RedisResult<T> {
+        match self {
+            Self::Single(connection) => command.query_async(connection).await,
+            Self::Cluster(connection) => {
+                let answer = connection.route_command(command.clone(), master.routing()).await?;
+                Ok(from_redis_value(answer)?)
+            }
         }
     }
 }
@@ -267,6 +282,17 @@ impl Master {
     /// Whether both lead to the same server.
     pub(super) fn is(&self, other: &Self) -> bool {
         self.client.get_connection_info().addr() == other.client.get_connection_info().addr()
+    }
+
+    /// How a command for this master is sent there.
+    fn routing(&self) -> RoutingInfo {
+        let place = match self.client.get_connection_info().addr() {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+                SingleNodeRoutingInfo::ByAddress { host: host.clone(), port: *port }
+            }
+            _ => SingleNodeRoutingInfo::Random,
+        };
+        RoutingInfo::SingleNode(place)
     }
 
     /// A connection of its own for what is handed on; `heard` is called with each

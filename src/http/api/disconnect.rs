@@ -1,49 +1,64 @@
 use std::time::Duration;
 
-use actix_web::{HttpResponse, rt::time::sleep, web};
+use actix_web::rt::time::sleep;
 use log::info;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::{SMALL_BODY, keys::Backend};
+use super::call::Call;
 use crate::{
     cluster::{Order, Revocation, Tokens},
-    http::{body, failure::Failure},
+    http::{
+        failure::Failure,
+        schema::{self, WriteRefusals},
+    },
     model::{Timestamp, UserId, wall_clock},
-    session::Services,
 };
 
 /// So much of a reason is written to the log.
 const REASON_CHARACTERS: usize = 200;
 
-#[derive(Deserialize)]
-#[serde(expecting = "an object")]
-struct Request {
-    /// For the log alone.
+/// How a user is sent away.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct Disconnect {
+    /// For the server's log alone.
     reason: Option<String>,
     /// Whether the user's tokens are refused from now on.
     revoke: Option<bool>,
 }
 
-#[derive(Serialize)]
-struct Answer {
+/// What was done.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Disconnected {
+    #[schema(schema_with = schema::user)]
     user: UserId,
     revoked: bool,
 }
 
-/// `POST /api/v1/users/{user}/disconnect`: sends every session of a user away, on
-/// every node.
-pub(super) async fn disconnect(
-    _: Backend,
-    user: web::Path<String>,
-    payload: web::Payload,
-    services: web::Data<Services>,
-) -> Result<HttpResponse, Failure> {
-    let user = UserId::parse(&user)
-        .map_err(|error| Failure::bad_request(format!("the user in the path: {error}")))?;
-    let Request { reason, revoke } = body::read(payload, SMALL_BODY).await?;
+/// Disconnect a user.
+///
+/// Closes every session of the user, on every node, with 1008 `kicked`. With
+/// `revoke`, the user's tokens issued up to now are refused, and the sessions are
+/// closed with `token_revoked`; the answer comes when the second is over.
+#[utoipa::path(
+    post, path = "/api/v1/users/{user}/disconnect", tag = "users", operation_id = "disconnect",
+    params(("user" = schema::User, Path, description = "The user")),
+    request_body(content = Option<Disconnect>,
+        example = json!({"reason": "left the company", "revoke": true})),
+    responses(
+        (status = 200, description = "All nodes were told", body = Disconnected,
+            example = json!({"user": "alice", "revoked": true})),
+        WriteRefusals,
+    ),
+)]
+pub(super) async fn disconnect(call: Call) -> Result<Disconnected, Failure> {
+    let user = call.user()?;
+    let Disconnect { reason, revoke } = call.read()?;
     let revoked = revoke.unwrap_or(false);
     let reason: String = reason.unwrap_or_default().chars().take(REASON_CHARACTERS).collect();
-    info!("a backend disconnects {user}, tokens revoked: {revoked}, reason: {reason:?}");
+    let by = call.backend.name();
+    info!("{by} disconnects {user}, tokens revoked: {revoked}, reason: {reason:?}");
+    let services = call.services();
     if revoked {
         let now = wall_clock();
         let tokens = Tokens::OfUser { user: user.clone(), issued_until: now };
@@ -54,7 +69,7 @@ pub(super) async fn disconnect(
     } else {
         services.registry.order(Order::Disconnect { user: user.clone() }).await?;
     }
-    Ok(HttpResponse::Ok().json(Answer { user, revoked }))
+    Ok(Disconnected { user, revoked })
 }
 
 /// The `iat` of most tokens is in whole seconds, so that those of the second of

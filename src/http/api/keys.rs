@@ -1,41 +1,97 @@
 use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
-use subtle::{Choice, ConstantTimeEq};
+use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 use crate::{
+    config::{Api, ApiKey, Scope},
     http::{credentials, failure::Failure},
+    model::RoomName,
     session::Services,
 };
 
-/// Who asks has shown one of `api.keys`. Every call takes this first.
-pub(super) struct Backend;
+/// Who asks has shown a key of `[api]`. Every call takes this first.
+pub(super) struct Backend {
+    services: web::Data<Services>,
+    /// Which of `[[api.key]]`; none where it is one that may do everything.
+    limited: Option<usize>,
+}
 
 impl FromRequest for Backend {
     type Error = Failure;
     type Future = Ready<Result<Self, Failure>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(check(request).map(|()| Self))
+        ready(check(request))
     }
 }
 
-fn check(request: &HttpRequest) -> Result<(), Failure> {
-    let services = request.app_data::<web::Data<Services>>();
-    let keys = services.map_or(&[][..], |services| &services.settings.api.keys);
-    if keys.is_empty() {
-        return Err(Failure::not_found("the backend API is off: `api.keys` has no keys"));
+impl Backend {
+    pub(super) fn services(&self) -> &Services {
+        &self.services
     }
-    match credentials::bearer(request) {
-        Some(shown) if is_among(shown, keys.iter().map(|key| key.expose())) => Ok(()),
-        _ => Err(Failure::unauthorized("expected `Authorization: Bearer` with one of `api.keys`")),
+
+    fn key(&self) -> Option<&ApiKey> {
+        self.services.settings.api.key.get(self.limited?)
+    }
+
+    /// What the key is called in the log.
+    pub(super) fn name(&self) -> &str {
+        self.key().map_or("a backend", |key| &key.name)
+    }
+
+    /// Refuses where the key is not for such calls.
+    pub(super) fn require(&self, scope: Scope) -> Result<(), Failure> {
+        match self.key() {
+            Some(key) if !key.scopes.contains(&scope) => {
+                Err(Failure::forbidden(format!("this needs a key with the scope `{scope}`")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the key is for this room.
+    pub(super) fn reaches(&self, room: &RoomName) -> bool {
+        self.key().is_none_or(|key| key.reaches(room))
+    }
+
+    /// Refuses where the key is not for this room.
+    pub(super) fn require_room(&self, room: &RoomName) -> Result<(), Failure> {
+        if self.reaches(room) {
+            return Ok(());
+        }
+        let message = format!("this key is not for the room `{room}`; its `rooms` do not match");
+        Err(Failure::forbidden(message))
     }
 }
 
-/// Takes as long whichever key it is, and however much of one was guessed.
-fn is_among<'a>(shown: &str, keys: impl Iterator<Item = &'a str>) -> bool {
-    let equal = |key: &str| key.as_bytes().ct_eq(shown.as_bytes());
-    keys.fold(Choice::from(0), |found, key| found | equal(key)).into()
+fn check(request: &HttpRequest) -> Result<Backend, Failure> {
+    let off = || Failure::not_found("the backend API is off: `api.keys` has no keys");
+    let services = request.app_data::<web::Data<Services>>().ok_or_else(off)?;
+    let api = &services.settings.api;
+    if !api.is_on() {
+        return Err(off());
+    }
+    let shown = credentials::bearer(request).and_then(|shown| find(shown, known(api)));
+    let at = shown.ok_or_else(|| {
+        Failure::unauthorized("expected `Authorization: Bearer` with one of `api.keys`")
+    })?;
+    Ok(Backend { services: services.clone(), limited: at.checked_sub(api.keys.len()) })
+}
+
+/// All keys: first those that may do everything.
+fn known(api: &Api) -> impl Iterator<Item = &str> {
+    api.keys.iter().chain(api.key.iter().map(|limited| &limited.key)).map(|key| key.expose())
+}
+
+/// Which of the keys it is. Takes as long whichever it is, and however much of one
+/// was guessed.
+fn find<'a>(shown: &str, keys: impl Iterator<Item = &'a str>) -> Option<usize> {
+    let mut found = u64::MAX;
+    for (at, key) in keys.enumerate() {
+        found.conditional_assign(&(at as u64), key.as_bytes().ct_eq(shown.as_bytes()));
+    }
+    usize::try_from(found).ok().filter(|_| found != u64::MAX)
 }
 
 #[cfg(test)]
@@ -44,10 +100,10 @@ mod tests {
 
     #[test]
     fn a_key_is_known_as_a_whole_and_wherever_it_stands() {
-        let is_known = |shown| is_among(shown, ["first-key", "second-key"].into_iter());
-        assert!(is_known("first-key") && is_known("second-key"));
+        let found = |shown| find(shown, ["first-key", "second-key"].into_iter());
+        assert_eq!((found("first-key"), found("second-key")), (Some(0), Some(1)));
         for other in ["", "first", "first-key1", "First-key", "first-keysecond-key"] {
-            assert!(!is_known(other), "{other}");
+            assert_eq!(found(other), None, "{other}");
         }
     }
 }

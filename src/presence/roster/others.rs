@@ -6,12 +6,13 @@ use ahash::{AHashMap, AHashSet};
 
 use super::{
     Roster,
-    fold::outdates,
+    fold::{self, outdates},
     place::{Place, Word, replace},
 };
 use crate::{
     cluster::{Entry, Roll, Said},
-    model::{LifeId, Member, RoomName, UserId},
+    model::{Availability, LifeId, Member, RoomName, Status, UserId},
+    presence::messages::Whereabouts,
 };
 
 /// The id of the user whose inbox a room is.
@@ -46,14 +47,50 @@ impl Roster {
         }
     }
 
-    /// Who is in a room that nobody of this node is in, by the others' word.
+    /// Who is in a room by the others' word just asked for, and by what this node
+    /// knows of itself.
     pub fn rolled(&self, room: &RoomName, roll: Roll) -> (Vec<Member>, usize) {
         let mut place = Place::new(self.rooms_settings.for_room(room.as_str()));
+        let known = self.places.get(room).into_iter().flat_map(|known| &known.occupants);
+        for (user, occupant) in known.filter(|(_, occupant)| occupant.here.is_some()) {
+            place.occupants.entry(user.clone()).or_default().here = occupant.here.clone();
+        }
         for (life, user, entry) in roll.entries {
             let occupant = place.occupants.entry(user).or_default();
             replace(&mut occupant.elsewhere, &life, Some(entry));
         }
         place.members(&self.people)
+    }
+
+    /// Where a user is, by the others' word just asked for, and by what this node
+    /// knows of itself.
+    pub fn whereabouts(&self, user: &UserId, roll: Roll) -> Whereabouts {
+        let own = self.entry(&RoomName::inbox(user), user);
+        let words = || roll.entries.iter().map(|(_, _, entry)| entry).chain(&own);
+        let said = fold::newest(words().filter_map(|entry| entry.said.as_ref()));
+        let since = words().map(|entry| entry.since).min();
+        let availability = match since {
+            None => Availability::Offline,
+            Some(_) => said.map_or(Status::Online, |said| said.status).into(),
+        };
+        let elsewhere =
+            roll.entries.iter().map(|(life, _, entry)| (life.node().into(), entry.sessions));
+        Whereabouts {
+            availability,
+            since,
+            here: own.as_ref().map_or(0, |own| own.sessions),
+            elsewhere: elsewhere.collect(),
+        }
+    }
+
+    /// How many users are in a room, as far as this node knows.
+    pub fn headcount(&self, room: &RoomName) -> usize {
+        self.places.get(room).map_or(0, |place| place.occupants.len())
+    }
+
+    /// How many users this node has, and in how many rooms they are.
+    pub fn numbers(&self) -> (usize, usize) {
+        (self.people.len(), self.places.len())
     }
 
     /// Lets go of what the others told of an inbox room. What they told of other

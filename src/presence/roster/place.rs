@@ -32,6 +32,7 @@ pub(super) struct Occupant {
 }
 
 /// This node's part of an occupant.
+#[derive(Clone)]
 pub(super) struct Here {
     pub(super) sessions: usize,
     pub(super) since: Timestamp,

@@ -6,7 +6,9 @@ use std::sync::{
 use futures_util::FutureExt;
 
 use super::*;
-use crate::cluster::{Admission, Answer, Attempt, Cluster, Listeners, Order, Unreachable};
+use crate::cluster::{
+    Admission, Answer, Attempt, Cluster, Listeners, NodeReport, Order, Unreachable,
+};
 
 /// What presence did to its cluster.
 #[derive(Debug, PartialEq)]
@@ -86,6 +88,18 @@ impl Cluster for FakeCluster {
         self.call(Call::Roll(room.to_string()));
         let roll = self.roll.lock().unwrap().clone();
         async move { roll }.boxed()
+    }
+
+    fn headcount(&self, rooms: Vec<RoomName>) -> Answer<'_, Vec<usize>> {
+        async move { Ok(vec![0; rooms.len()]) }.boxed()
+    }
+
+    fn report(&self, _: NodeReport) -> Answer<'_, ()> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn reports(&self) -> Answer<'_, Vec<NodeReport>> {
+        async { Ok(Vec::new()) }.boxed()
     }
 
     fn attempt(&self, _: Attempt<'_>, _: u32) -> Answer<'_, Option<std::time::Duration>> {

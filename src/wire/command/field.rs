@@ -9,9 +9,9 @@ use crate::{
 };
 
 /// How many characters an `id` or a `nonce` may have.
-const KEY_CHARACTERS: usize = 64;
+pub const KEY_CHARACTERS: usize = 64;
 /// How many characters the name of an event or of a state's key may have.
-const NAME_CHARACTERS: usize = 128;
+pub const NAME_CHARACTERS: usize = 128;
 /// The integers up to here are the same number in every client.
 const EXACT: u64 = 1 << 53;
 /// How much of a client's text stands in an error message.

@@ -2,9 +2,9 @@ use super::{Command, Incoming, Token, field::Field, fields::Fields};
 use crate::model::{Code, Payload, Problem, RoomName, Status};
 
 /// How many messages a page holds at most.
-const PAGE: usize = 1000;
+pub const PAGE: usize = 1000;
 /// How many it holds where the client does not say.
-const DEFAULT_PAGE: usize = 50;
+pub const DEFAULT_PAGE: usize = 50;
 
 /// Reads a text message.
 pub fn parse(text: &str) -> Incoming {

@@ -81,6 +81,20 @@ impl Endpoint {
             .expect("the server answers")
     }
 
+    /// A request with these headers and no others.
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        head: &[(&str, String)],
+        body: &str,
+    ) -> Response {
+        let headers: Vec<_> = head.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        patiently("an HTTP answer", exchange(self.port, method, path, &headers, body))
+            .await
+            .expect("the server answers")
+    }
+
     /// A call of a backend with this key; an empty body is none.
     pub async fn backend(&self, key: &str, method: &str, path: &str, body: &str) -> Response {
         let authorization = format!("Bearer {key}");

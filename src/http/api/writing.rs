@@ -1,0 +1,151 @@
+//! What calls write, and how it is answered.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::fields::{Message, Value, Writer};
+use crate::{
+    broker::Receipt,
+    http::{failure::Told, schema},
+    model::{Body, Draft, Epoch, Problem, RoomName, Seq, UserId},
+    session::{self, Services},
+};
+
+/// What a body names the version of a key in.
+const IF_VERSION: &str = "if_version";
+
+/// Where a message stands in a room's log.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Published {
+    #[schema(schema_with = schema::room)]
+    room: RoomName,
+    #[schema(schema_with = schema::epoch)]
+    epoch: Epoch,
+    #[schema(schema_with = schema::seq)]
+    seq: Seq,
+    /// There, and true, where an earlier try with this nonce was appended.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    duplicate: bool,
+}
+
+/// Where a write to the state stands in the room's log.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Kept {
+    #[schema(schema_with = schema::room)]
+    room: RoomName,
+    #[schema(schema_with = schema::name)]
+    key: Arc<str>,
+    #[schema(schema_with = schema::epoch)]
+    epoch: Epoch,
+    #[schema(schema_with = schema::seq)]
+    seq: Seq,
+    /// What the next write names to be sure that nobody wrote between: `seq`, or 0
+    /// where this deleted the key.
+    #[schema(schema_with = schema::count)]
+    version: Seq,
+    /// There, and true, where an earlier try with this nonce was appended.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    duplicate: bool,
+}
+
+/// Where a direct message stands in its recipient's inbox.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Delivered {
+    /// The recipient.
+    #[schema(schema_with = schema::user)]
+    user: UserId,
+    #[schema(schema_with = schema::epoch)]
+    epoch: Epoch,
+    #[schema(schema_with = schema::seq)]
+    seq: Seq,
+    /// There, and true, where an earlier try with this nonce was appended.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    duplicate: bool,
+}
+
+/// What became of one of several.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Outcome {
+    Published(Published),
+    Kept(Kept),
+    Delivered(Delivered),
+    Refused {
+        /// The room, where it was one of a list.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        room: Option<RoomName>,
+        #[serde(flatten)]
+        told: Told,
+    },
+}
+
+/// Writes a message to a room.
+pub(super) async fn publish(
+    services: &Services,
+    room: RoomName,
+    message: Message,
+) -> Result<Published, Problem> {
+    let Message { payload, by } = message;
+    let draft = draft(by, Body::Message(payload), None);
+    let Receipt { position, duplicate } = append(services, &room, draft, IF_VERSION).await?;
+    Ok(Published { room, epoch: position.epoch, seq: position.seq, duplicate })
+}
+
+/// A write to the state of a room.
+pub(super) struct Set {
+    pub(super) room: RoomName,
+    pub(super) key: Arc<str>,
+    pub(super) value: Value,
+    pub(super) if_version: Option<Seq>,
+    pub(super) by: Writer,
+}
+
+/// Writes to the state of a room; `named` is what the version was named in.
+pub(super) async fn set(
+    services: &Services,
+    set: Set,
+    named: Option<&str>,
+) -> Result<Kept, Problem> {
+    let Set { room, key, value, if_version, by } = set;
+    let is_there = value.is_some();
+    let draft = draft(by, Body::Set { key: key.clone(), value }, if_version);
+    let named = named.unwrap_or(IF_VERSION);
+    let Receipt { position, duplicate } = append(services, &room, draft, named).await?;
+    let (epoch, seq) = (position.epoch, position.seq);
+    Ok(Kept { room, key, epoch, seq, version: if is_there { seq } else { 0 }, duplicate })
+}
+
+/// Writes to a user's inbox.
+pub(super) async fn direct(
+    services: &Services,
+    user: UserId,
+    message: Message,
+) -> Result<Delivered, Problem> {
+    let Message { payload, by: Writer { author, nonce } } = message;
+    let sent = session::direct(&*services.broker, author, user.clone(), payload, nonce).await;
+    let receipt = sent.map_err(|error| session::publish_problem(error, IF_VERSION))?;
+    services.note_published(receipt.duplicate);
+    let Receipt { position, duplicate } = receipt;
+    Ok(Delivered { user, epoch: position.epoch, seq: position.seq, duplicate })
+}
+
+fn draft(by: Writer, body: Body, if_version: Option<Seq>) -> Draft {
+    Draft { author: by.author, body, nonce: by.nonce, if_version }
+}
+
+async fn append(
+    services: &Services,
+    room: &RoomName,
+    draft: Draft,
+    version: &str,
+) -> Result<Receipt, Problem> {
+    let receipt = services.broker.publish(room, draft).await;
+    let receipt = receipt.map_err(|error| session::publish_problem(error, version))?;
+    services.note_published(receipt.duplicate);
+    Ok(receipt)
+}
