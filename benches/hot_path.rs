@@ -161,6 +161,7 @@ fn fan_out(criterion: &mut Criterion) {
     for number in 0..MEMBERS {
         let user = user(number);
         lobby.seat(Seat {
+            protocol: Protocol::Json,
             outbound: sink(true).1,
             user_hash: number as u64,
             session: SessionId::random(user.as_str()),

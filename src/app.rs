@@ -7,9 +7,9 @@ use std::{
 };
 
 use actix::prelude::*;
-use actix_http::HttpService;
+use actix_http::{Extensions, HttpService, Protocol};
 use actix_server::Server;
-use actix_service::map_config;
+use actix_service::{ServiceFactoryExt, fn_service, map_config};
 use actix_web::{App, dev::AppConfig, rt, rt::net::TcpStream};
 use anyhow::Context as _;
 use log::{info, warn};
@@ -21,7 +21,7 @@ use crate::{
     config::{Guest, Settings},
     http::{self, Upgradable, upgrade},
     metrics::Metrics,
-    net,
+    net::{self, Connection},
     presence::PresenceSupervisor,
     session::{Registry, Services},
     shutdown::{self, Signals},
@@ -198,6 +198,7 @@ impl Brokers {
 /// the other way round.
 fn ears(presence: &Addr<PresenceSupervisor>, registry: &Arc<Registry>) -> Listeners {
     let (obeying, counting) = (Arc::downgrade(registry), Arc::downgrade(registry));
+    let posting = Arc::downgrade(registry);
     Listeners {
         presence: presence.clone().recipient(),
         orders: Box::new(move |order| {
@@ -205,6 +206,7 @@ fn ears(presence: &Addr<PresenceSupervisor>, registry: &Arc<Registry>) -> Listen
                 registry.apply(&order);
             }
         }),
+        posts: Box::new(move |session, messages| posting.upgrade()?.post_here(session, messages)),
         open: Box::new(move || {
             counting.upgrade().map(|registry| registry.open_by_user()).unwrap_or_default()
         }),
@@ -231,13 +233,23 @@ fn serve(services: &Arc<Services>, listeners: Vec<TcpListener>) -> anyhow::Resul
                     map_config(App::new().configure(routes), |()| AppConfig::default())
                 }
             };
-            HttpService::build()
+            let http = HttpService::build()
                 .client_request_timeout(REQUEST_TIMEOUT)
                 .h1_allow_half_closed(false)
-                .on_connect_ext(move |stream: &TcpStream, _| net::tune(stream, patience))
+                // A body is asked for bytes when all before it are written: one
+                // that writes by itself then follows its head.
+                .h1_write_buffer_size(1)
+                .on_connect_ext(move |connection: &Connection, data: &mut Extensions| {
+                    net::tune(connection, patience);
+                    data.insert(connection.origin());
+                })
                 .upgrade(upgrade::factory(services.clone(), application(Upgradable::Yes)))
-                .finish(application(Upgradable::No)())
-                .tcp()
+                .finish(application(Upgradable::No)());
+            fn_service(|stream: TcpStream| async {
+                let peer = stream.peer_addr().ok();
+                Ok((Connection::new(stream), Protocol::Http1, peer))
+            })
+            .and_then(http)
         })?;
     }
     Ok(builder.run())

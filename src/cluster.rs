@@ -193,12 +193,31 @@ pub enum Admission {
     TooMany,
 }
 
+/// What became of messages that a client sent to its session by a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Posted {
+    /// The session has them, and answers them as it does any.
+    Taken,
+    /// The session takes no more just now: it has none of them.
+    Busy,
+    /// There is no such session, or its client says what it has to say over its
+    /// own connection.
+    Unknown,
+}
+
+/// Hands messages to a session of this node; none where it is not here.
+pub type PostHere =
+    Box<dyn Fn(&SessionId, Vec<Box<str>>) -> Option<BoxFuture<'static, Posted>> + Send + Sync>;
+
 /// To whom goes what the other nodes say.
 pub struct Listeners {
     /// Who is where.
     pub presence: Recipient<Heard>,
     /// Called with each order.
     pub orders: Box<dyn Fn(Order) + Send + Sync>,
+    /// Called with what is posted to a session that may be here.
+    pub posts: PostHere,
     /// Asked for the connections of each user, when a new life begins.
     pub open: Box<dyn Fn() -> Vec<(UserId, usize)> + Send + Sync>,
 }
@@ -249,6 +268,11 @@ pub trait Cluster: Send + Sync {
 
     /// Gives an order to all nodes.
     fn order(&self, order: Order) -> Answer<'_, ()>;
+
+    /// Hands messages to a user's session on another node. Where this fails, it
+    /// may have them or not.
+    fn post(&self, user: &UserId, session: &SessionId, messages: &[Box<str>])
+    -> Answer<'_, Posted>;
 
     /// This node ends: nothing is told and heard any more. The others see it
     /// fall silent, which leaves its users their time to come back elsewhere.

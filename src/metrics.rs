@@ -51,6 +51,8 @@ pub struct Metrics {
     pub published_rate: Rate,
     /// Connections that became sessions.
     pub opened: Counter,
+    /// Those of them that came by `GET /events`.
+    pub streams_opened: Counter,
     /// Those that ended, by reason.
     closed: CounterBy,
     lasted: Histogram,
@@ -80,6 +82,7 @@ impl Default for Metrics {
             published: Counter::default(),
             published_rate: Rate::default(),
             opened: Counter::default(),
+            streams_opened: Counter::default(),
             closed: CounterBy::new("reason"),
             lasted: Histogram::new(CONNECTION_SECONDS),
             tokens_refused: CounterBy::new("cause"),
@@ -110,6 +113,7 @@ impl Metrics {
     pub fn register(&self, to: &mut Registry) {
         let counters = [
             ("connections_opened", "Connections that became sessions", &self.opened),
+            ("event_streams_opened", "Those of them by GET /events", &self.streams_opened),
             ("messages_rate_limited", "Messages answered with rate_limited", &self.rate_limited),
             ("messages_published", "Messages and writes appended to a log", &self.published),
             ("joins", "Sessions that became members of a room", &self.joins),

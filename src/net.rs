@@ -1,5 +1,7 @@
 //! Sockets: how the node listens, and the options of an accepted connection.
 
+mod connection;
+
 use std::{
     io,
     net::{SocketAddr, TcpListener},
@@ -9,6 +11,8 @@ use std::{
 use log::debug;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
+
+pub use self::connection::{Connection, Origin};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -33,6 +37,17 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
+}
+
+/// Changes the patience with a peer, where that is known to be another than it
+/// was taken for.
+pub fn be_patient(stream: &TcpStream, patience: Duration) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(patience)) {
+        debug!("a socket option could not be set: {error}");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (stream, patience);
 }
 
 /// Sets the options of an accepted connection. `patience` is how long a peer

@@ -1,6 +1,8 @@
 /** Types of `rookery.js`; what each thing does is told there. */
 
 export type ConnectionState = "disconnected" | "connecting" | "connected";
+/** A WebSocket, or Server-Sent Events and POST. */
+export type Transport = "websocket" | "events";
 export type RoomState = "left" | "joining" | "joined";
 export type Status = "online" | "away" | "busy";
 export type OnlineStatus = Status | "offline";
@@ -107,6 +109,10 @@ export interface TokenRequest {
 
 export interface RookeryOptions {
   token?: string | ((request: TokenRequest) => string | null | Promise<string | null>);
+  /** `auto`: a WebSocket, and events while no WebSocket gets through. */
+  transport?: "auto" | Transport;
+  eventsUrl?: string | URL;
+  fetch?: typeof fetch;
   WebSocket?: new (url: string, protocols?: string[]) => unknown;
   networkEvents?: EventTarget;
   minDelayMs?: number;
@@ -114,6 +120,7 @@ export interface RookeryOptions {
   connectTimeoutMs?: number;
   requestTimeoutMs?: number;
   maxQueued?: number;
+  socketRetryMs?: number;
 }
 
 export interface StateChange {
@@ -191,6 +198,7 @@ export interface Room {
 export class Rookery {
   constructor(url?: string | URL, options?: RookeryOptions);
   readonly state: ConnectionState;
+  readonly transport: Transport;
   readonly user: string | null;
   readonly session: string | null;
   readonly node: string | null;

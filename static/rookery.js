@@ -14,9 +14,12 @@
  * log message once, and sends a write again, with the same nonce, until the
  * server has acknowledged or refused it.
  *
+ * Where WebSockets do not get through, it listens to Server-Sent Events and says
+ * what it has to say by POST, and goes back to a WebSocket when one gets through.
+ *
  * It runs in browsers and in Node 20 and later (pass `WebSocket` as an option
  * where the runtime has none). In reading order: errors, delays, close codes,
- * Emitter, Outbox, Room, Rookery.
+ * Emitter, EventStream, Outbox, Room, Rookery.
  *
  * @module rookery
  */
@@ -29,6 +32,7 @@ const DEFAULTS = Object.freeze({
   connectTimeoutMs: 10_000,
   requestTimeoutMs: 10_000,
   maxQueued: 1_000,
+  socketRetryMs: 30_000,
 });
 
 /** A connection that lived this long counts as good: the next loss starts the backoff anew. */
@@ -53,6 +57,14 @@ const MAX_BUFFERED_BYTES = 1 << 20;
 const MIN_GAP_MS = 25;
 /** … up to this. */
 const MAX_GAP_MS = 2_000;
+/** After this many WebSockets in a row that came to nothing, events are tried. */
+const FAILURES_BEFORE_EVENTS = 2;
+/** While events serve, a WebSocket is tried again at doubled intervals, up to this. */
+const MAX_SOCKET_RETRY_MS = 600_000;
+/** The most messages in one POST, … */
+const MAX_POSTED = 32;
+/** … and the most bytes of several, as long as `welcome` names no limit. */
+const MAX_POSTED_BYTES = 64 * 1024;
 /** Deleted keys remembered in each room, so that a late older `set` does not bring one back. */
 const MAX_TOMBSTONES = 1_000;
 
@@ -193,6 +205,179 @@ class Emitter {
     }
   }
 }
+
+// --- transports --------------------------------------------------------------
+
+/**
+ * A connection by Server-Sent Events and POST, with the face of a WebSocket:
+ * `onmessage`, `onclose`, `send`, `close`, `readyState`, `bufferedAmount`; and
+ * `onlife` at each sign of life that is no message.
+ *
+ * What is sent goes in order, one POST at a time. Where it cannot be told
+ * whether one arrived, the connection is given up: who resumes loses nothing,
+ * who guesses may.
+ */
+class EventStream {
+  readyState = 0;
+  bufferedAmount = 0;
+  onmessage = ignore;
+  onclose = ignore;
+  onlife = ignore;
+  /** The token that further POSTs show. */
+  token;
+
+  #url;
+  #fetch;
+  #patience;
+  #abort = new AbortController();
+  #farewell = { code: 1006, reason: "" };
+  #posts = null; // where to POST, once `welcome` has named the session
+  #limit = MAX_POSTED_BYTES;
+  #queue = [];
+  #posting = false;
+  #retryTimer;
+
+  /**
+   * @param {URL} url of the stream, its query included
+   * @param {object} options
+   * @param {string | null} options.token null: the cookie is relied on
+   * @param {typeof fetch} options.fetch
+   * @param {number} options.patience how long a POST may take
+   */
+  constructor(url, { token, fetch, patience }) {
+    this.#url = url;
+    this.#fetch = fetch;
+    this.#patience = patience;
+    this.token = token;
+    this.#listen().catch(() => this.#end());
+  }
+
+  send(text) {
+    this.#queue.push(text);
+    this.bufferedAmount += text.length;
+    // Messages sent in one go share a POST.
+    if (!this.#posting) {
+      this.#posting = true;
+      queueMicrotask(() => this.#post());
+    }
+  }
+
+  close() {
+    this.readyState = 3;
+    clearTimeout(this.#retryTimer);
+    this.#abort.abort();
+  }
+
+  async #listen() {
+    const response = await this.#request(this.#url, {
+      headers: { ...this.#credentials(), Accept: "text/event-stream" },
+      signal: this.#abort.signal,
+    });
+    if (!response.ok) {
+      response.body?.cancel().catch(ignore);
+      return this.#end(1006, `http_${response.status}`);
+    }
+    this.readyState = 1;
+    const decoder = new TextDecoder();
+    const reader = response.body.getReader();
+    let text = "";
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (this.readyState !== 1) return undefined;
+      if (done) return this.#end();
+      text += decoder.decode(value, { stream: true });
+      const blocks = text.split("\n\n");
+      text = blocks.pop();
+      for (const block of blocks) this.#heard(block);
+    }
+  }
+
+  /** The lines of one event. The server sends one line of data with each. */
+  #heard(block) {
+    if (this.readyState !== 1) return;
+    const fields = new Map(block.split("\n").map((line) => {
+      const colon = line.indexOf(":");
+      return [line.slice(0, colon), line.slice(colon + 1).trimStart()];
+    }));
+    const data = fields.get("data");
+    if (data === undefined) {
+      this.onlife();
+    } else if (fields.get("event") === "close") {
+      this.#farewell = JSON.parse(data);
+    } else {
+      if (this.#posts === null) this.#welcomed(JSON.parse(data));
+      this.onmessage({ data });
+    }
+  }
+
+  #welcomed({ session, limits }) {
+    this.#posts = new URL(`api/v1/client/${encodeURIComponent(session)}`, this.#url);
+    this.#limit = limits?.message_bytes ?? this.#limit;
+  }
+
+  async #post() {
+    while (this.#queue.length > 0 && this.readyState === 1) {
+      const texts = this.#batch();
+      const patience = setTimeout(() => this.#end(), this.#patience);
+      let response;
+      try {
+        response = await this.#request(this.#posts, {
+          method: "POST",
+          headers: { ...this.#credentials(), "Content-Type": "application/json" },
+          body: `[${texts.join(",")}]`,
+          signal: this.#abort.signal,
+        });
+        await response.text();
+      } catch {
+        return this.#end();
+      } finally {
+        clearTimeout(patience);
+      }
+      if (response.status === 429) {
+        // None was taken: the same ones go again.
+        this.#queue.unshift(...texts);
+        const seconds = Number(response.headers.get("Retry-After")) || 1;
+        this.#retryTimer = setTimeout(() => this.#post(), seconds * 1_000);
+        return undefined;
+      }
+      if (!response.ok) return this.#end(...(POST_REFUSALS.get(response.status) ?? []));
+      for (const text of texts) this.bufferedAmount -= text.length;
+    }
+    this.#posting = false;
+    return undefined;
+  }
+
+  /** The next messages that fit together; one alone always does. */
+  #batch() {
+    let bytes = 0;
+    const fits = (text, index) => {
+      bytes += 3 * text.length; // as UTF-8 at most
+      return index === 0 || (index < MAX_POSTED && bytes <= this.#limit);
+    };
+    const count = this.#queue.findIndex((text, index) => !fits(text, index));
+    return this.#queue.splice(0, count === -1 ? this.#queue.length : count);
+  }
+
+  #credentials() {
+    return this.token ? { Authorization: `Bearer ${this.token}` } : {};
+  }
+
+  #request(url, options) {
+    return this.#fetch.call(globalThis, url, { cache: "no-store", credentials: "include", ...options });
+  }
+
+  #end(code = this.#farewell.code, reason = this.#farewell.reason) {
+    if (this.readyState === 3) return;
+    this.close();
+    this.onclose({ code, reason });
+  }
+}
+
+/** What the close would have been over a WebSocket, by the status of a refused POST. */
+const POST_REFUSALS = new Map([
+  [401, [1008, "token_expired"]],
+  [413, [1009, "too_large"]],
+]);
 
 // --- writes ------------------------------------------------------------------
 
@@ -734,7 +919,7 @@ class Room extends Emitter {
  * One connection to a Rookery server, kept up until `close`.
  *
  * `state` is `disconnected`, `connecting` (also while waiting for the next
- * attempt; `retryAt` tells when) or `connected`.
+ * attempt; `retryAt` tells when) or `connected`. `transport` tells by which way.
  *
  * Events:
  * - `state` `{state, previous, code, reason, retryAt}`: `code` and `reason` are
@@ -751,10 +936,16 @@ export class Rookery extends Emitter {
   #url;
   #options;
   #WebSocket;
+  #fetch;
   #network;
 
   #state = "disconnected";
   #socket = null;
+  #transport; // of the connection, or of the next attempt
+  #socketFailures = 0; // WebSockets in a row that came to nothing
+  #socketRetries = 0;
+  #socketTimer;
+  #candidate = null; // a WebSocket that is tried while events serve
   #generation = 0; // counts attempts, so that an answer to an older one is known as such
   #attempt = 0; // exponent of the backoff
   #refusals = 0;
@@ -793,7 +984,12 @@ export class Rookery extends Emitter {
    *   relied on. The callback's `reason` is `connect`, `refresh`, `expired`,
    *   `revoked` or `refused`. Where it throws a `RookeryError` with the code
    *   `unauthorized`, the client gives up; at any other error it tries again.
+   * @param {"auto" | "websocket" | "events"} [options.transport] `auto`, the
+   *   default: a WebSocket, and events while no WebSocket gets through
+   * @param {string | URL} [options.eventsUrl] of the stream of events; default:
+   *   `events` beside the WebSocket endpoint
    * @param {typeof WebSocket} [options.WebSocket] for runtimes without one
+   * @param {typeof fetch} [options.fetch] in place of the runtime's own
    * @param {EventTarget} [options.networkEvents] source of `online`, `offline`,
    *   `pageshow` and `visibilitychange`; default: the window and its document
    * @param {number} [options.minDelayMs] base of the backoff (500)
@@ -802,13 +998,16 @@ export class Rookery extends Emitter {
    * @param {number} [options.requestTimeoutMs] until an answer (10,000)
    * @param {number} [options.maxQueued] bound of unacknowledged writes, and of
    *   unanswered requests (1,000)
+   * @param {number} [options.socketRetryMs] while events serve, until a WebSocket
+   *   is tried again (30,000), then doubled
    */
   constructor(url, options = {}) {
     super();
     this.#options = { ...DEFAULTS, ...options };
     this.#url = endpoint(url);
     this.#WebSocket = options.WebSocket ?? globalThis.WebSocket;
-    if (!this.#WebSocket) throw new TypeError("no WebSocket here: pass one as options.WebSocket");
+    this.#fetch = options.fetch ?? globalThis.fetch;
+    this.#transport = this.#firstTransport();
     if (typeof options.token === "string") this.#token = options.token;
     this.#outbox = new Outbox({
       bound: this.#options.maxQueued,
@@ -823,6 +1022,11 @@ export class Rookery extends Emitter {
   /** `disconnected`, `connecting` or `connected`. */
   get state() {
     return this.#state;
+  }
+
+  /** `websocket` or `events`: what the connection goes by, or the next attempt. */
+  get transport() {
+    return this.#transport;
   }
 
   /** Who the server says this is; null before the first welcome. */
@@ -976,6 +1180,7 @@ export class Rookery extends Emitter {
   async refresh(token) {
     const reply = await this.#request({ type: "refresh", token });
     this.#token = token;
+    if (this.#transport === "events" && this.#socket) this.#socket.token = token;
     this.#expiresAt = reply.expires_at ?? null;
   }
 
@@ -993,24 +1198,40 @@ export class Rookery extends Emitter {
     }
     if (generation !== this.#generation) return;
 
-    const url = new URL(this.#url);
-    if (this.session) url.searchParams.set("session", this.session);
-    const protocols = token ? [SUBPROTOCOL, `bearer.${token}`] : [SUBPROTOCOL];
     let socket;
     try {
-      socket = new this.#WebSocket(url.href, protocols);
+      socket = this.#transport === "events" ? this.#openEvents(token) : this.#openSocket(token);
     } catch (cause) {
       // Thrown for what no retry mends: a token or an address that cannot be sent.
+      if (this.#fallsBack()) return void this.#fallBack();
       this.#giveUp(1006, "bad_request");
       this[emit]("error", new RookeryError("connection_closed", `cannot open a connection: ${cause.message}`, { cause }));
       return;
     }
-    this.#socket = socket;
     this.#closing = null;
+    this.#use(socket);
+    this.#connectTimer = setTimeout(() => this.#abandon("connect_timeout"), this.#options.connectTimeoutMs);
+  }
+
+  #openSocket(token) {
+    const url = new URL(this.#url);
+    if (this.session) url.searchParams.set("session", this.session);
+    return new this.#WebSocket(url.href, token ? [SUBPROTOCOL, `bearer.${token}`] : [SUBPROTOCOL]);
+  }
+
+  #openEvents(token) {
+    const url = eventsEndpoint(this.#options.eventsUrl, this.#url);
+    if (this.session) url.searchParams.set("session", this.session);
+    url.searchParams.set("ids", "none"); // the rooms know their places
+    return new EventStream(url, { token, fetch: this.#fetch, patience: this.#options.requestTimeoutMs });
+  }
+
+  #use(socket) {
+    this.#socket = socket;
     socket.onmessage = (event) => this.#heard(event.data);
+    socket.onlife = () => this.#alive();
     socket.onclose = (event) => this.#lost(event.code, event.reason);
     socket.onerror = ignore; // a close follows, and says more
-    this.#connectTimer = setTimeout(() => this.#abandon("connect_timeout"), this.#options.connectTimeoutMs);
   }
 
   async #tokenForConnect() {
@@ -1045,6 +1266,12 @@ export class Rookery extends Emitter {
     this.#welcomedAt = Date.now();
     this.#refusals = 0;
     this.#notBefore = 0;
+    if (this.#transport === "events") {
+      this.#planSocket();
+    } else {
+      this.#socketFailures = 0;
+      this.#socketRetries = 0;
+    }
     this.#expiresAt = message.expires_at ?? null;
     if (message.inbox && message.inbox.epoch !== this.#inbox.epoch) {
       this.#inbox = { epoch: message.inbox.epoch, seq: message.inbox.seq };
@@ -1067,13 +1294,119 @@ export class Rookery extends Emitter {
     return [...this.#requests.values()].some(({ message }) => message.type === type);
   }
 
+  // -- by which transport --
+
+  #firstTransport() {
+    const { transport = "auto" } = this.#options;
+    if (!["auto", "websocket", "events"].includes(transport)) {
+      throw new TypeError(`options.transport is "auto", "websocket" or "events", not ${transport}`);
+    }
+    const wanted = transport === "auto" && !this.#WebSocket && this.#fetch ? "events" : transport;
+    if (wanted === "events" && !this.#fetch) throw new TypeError("no fetch here: pass one as options.fetch");
+    if (wanted !== "events" && !this.#WebSocket) {
+      throw new TypeError("no WebSocket here: pass one as options.WebSocket");
+    }
+    return wanted === "events" ? "events" : "websocket";
+  }
+
+  #mayChoose() {
+    return (this.#options.transport ?? "auto") === "auto" && this.#WebSocket && this.#fetch;
+  }
+
+  /** Does an attempt by events come after this one by a WebSocket, which no retry mends? */
+  #fallsBack() {
+    return this.#mayChoose() && this.#transport === "websocket" && this.#socketFailures === 0;
+  }
+
+  #fallBack() {
+    this.#socketFailures = FAILURES_BEFORE_EVENTS;
+    this.#transport = "events";
+    return this.#open();
+  }
+
+  /**
+   * An attempt came to nothing. Whether that is for the sake of WebSockets is
+   * known only where the other way works; until one does, both take turns.
+   */
+  #chooseAfterFailure() {
+    if (!this.#mayChoose()) return;
+    if (this.#transport === "events") {
+      this.#transport = "websocket";
+    } else {
+      this.#socketFailures += 1;
+      if (this.#socketFailures >= FAILURES_BEFORE_EVENTS) this.#transport = "events";
+    }
+  }
+
+  /** Events serve: a WebSocket is tried now and then, beside them. */
+  #planSocket() {
+    clearTimeout(this.#socketTimer);
+    if (!this.#mayChoose()) return;
+    const wait = Math.min(MAX_SOCKET_RETRY_MS, this.#options.socketRetryMs * 2 ** Math.min(this.#socketRetries, 10));
+    this.#socketRetries += 1;
+    this.#socketTimer = setTimeout(() => this.#trySocket(), wait * (0.75 + Math.random() / 2));
+  }
+
+  /**
+   * It claims the session, and with its `welcome` takes the place of the events;
+   * the rooms resume as after any loss. Where none comes, nothing has changed.
+   */
+  async #trySocket() {
+    const generation = this.#generation;
+    let candidate;
+    try {
+      const token = await this.#tokenForConnect();
+      if (generation !== this.#generation || this.#state !== "connected") return;
+      candidate = this.#openSocket(token);
+    } catch {
+      if (generation === this.#generation) this.#planSocket();
+      return;
+    }
+    this.#candidate = candidate;
+    const fail = () => {
+      if (this.#candidate !== candidate) return;
+      const replaced = this.#socket === null;
+      this.#dropCandidate();
+      // It had the session by then, or the events have ended meanwhile.
+      if (replaced) this.#retry(1006, "", this.#nextDelay());
+      else this.#planSocket();
+    };
+    this.#connectTimer = setTimeout(fail, this.#options.connectTimeoutMs);
+    candidate.onerror = ignore;
+    candidate.onclose = fail;
+    candidate.onmessage = (event) => {
+      const events = this.#detach();
+      this.#candidate = null;
+      this.#generation += 1;
+      events?.close();
+      this.#loseRooms("transport");
+      this.#setState("connecting", 1000, "transport");
+      if (this.#state !== "connecting") return candidate.close(1000); // a listener closed
+      this.#transport = "websocket";
+      this.#use(candidate);
+      this.#heard(event.data);
+    };
+  }
+
+  #dropCandidate() {
+    const candidate = this.#candidate;
+    this.#candidate = null;
+    clearTimeout(this.#connectTimer);
+    if (!candidate) return;
+    candidate.onopen = candidate.onmessage = candidate.onclose = candidate.onerror = ignore;
+    candidate.close();
+  }
+
   // -- losing the connection --
 
   /** The connection ended, or never came to be. */
   #lost(code, reason) {
     const closing = this.#closing;
     const welcomed = this.#welcomedAt > 0;
-    this.#detach();
+    const overtaken = this.#candidate !== null;
+    this.#detach({ keepCandidate: overtaken });
+    // The WebSocket that is being tried has the session now, or says that it has not.
+    if (overtaken) return;
     // Where the close frame was lost on the way, its announcement stands in for it.
     if (code === 1006 && closing) reason = closing.reason;
 
@@ -1082,6 +1415,7 @@ export class Rookery extends Emitter {
     if (closing?.reconnect === false && advice === "reconnect") advice = "stay";
 
     if (!welcomed) {
+      this.#chooseAfterFailure();
       this.#refusals += 1;
       if (this.#refusals % REFUSALS_BEFORE_NEW_TOKEN === 0) this.#tokenReason ??= "refused";
     }
@@ -1129,6 +1463,7 @@ export class Rookery extends Emitter {
     this.#generation += 1;
     this.#retryAt = null;
     clearTimeout(this.#retryTimer);
+    this.#dropCandidate();
     this.#unlistenToNetwork();
     this.#loseRooms(reason);
     const error = disconnectedError(code, reason);
@@ -1148,17 +1483,18 @@ export class Rookery extends Emitter {
   }
 
   /** Takes the socket out of use; nothing it says from here on counts. */
-  #detach() {
+  #detach({ keepCandidate = false } = {}) {
     const socket = this.#socket;
     this.#socket = null;
     this.#closing = null;
-    clearTimeout(this.#connectTimer);
+    if (!keepCandidate) clearTimeout(this.#connectTimer);
+    clearTimeout(this.#socketTimer);
     clearTimeout(this.#lifeTimer);
     clearTimeout(this.#probeTimer);
     this.#probeTimer = undefined;
     if (this.#welcomedAt > 0 && Date.now() - this.#welcomedAt >= STABLE_MS) this.#attempt = 0;
     this.#welcomedAt = 0;
-    if (socket) socket.onopen = socket.onmessage = socket.onclose = socket.onerror = ignore;
+    if (socket) socket.onopen = socket.onmessage = socket.onlife = socket.onclose = socket.onerror = ignore;
     return socket;
   }
 
@@ -1175,7 +1511,9 @@ export class Rookery extends Emitter {
   // answered with a `ping` message, and silence after that means it is dead.
   #watchLife() {
     const { interval_ms: interval } = this.#heartbeat();
-    const due = this.#lastHeard + interval - Date.now();
+    // A stream of events shows its heartbeats; only where one is late is there silence.
+    const quiet = this.#transport === "events" ? 1.5 * interval : interval;
+    const due = this.#lastHeard + quiet - Date.now();
     clearTimeout(this.#lifeTimer);
     if (due > 0) this.#lifeTimer = setTimeout(() => this.#watchLife(), due);
     else this.#probe(this.#heartbeat().timeout_ms);
@@ -1287,13 +1625,17 @@ export class Rookery extends Emitter {
 
   // -- receiving --
 
-  #heard(data) {
+  #alive() {
     this.#lastHeard = Date.now();
     if (this.#probeTimer) {
       clearTimeout(this.#probeTimer);
       this.#probeTimer = undefined;
       this.#watchLife();
     }
+  }
+
+  #heard(data) {
+    this.#alive();
     let message;
     try {
       message = JSON.parse(data);
@@ -1445,6 +1787,13 @@ const disconnectedError = (code, reason) =>
     closeCode: code,
     reason,
   });
+
+function eventsEndpoint(url, socketUrl) {
+  const beside = new URL(url ?? "events", socketUrl);
+  beside.protocol = beside.protocol.replace(/^ws/, "http");
+  if (url === undefined) beside.search = socketUrl.search;
+  return beside;
+}
 
 function endpoint(url) {
   const resolved = new URL(url ?? "/ws", globalThis.location?.href);

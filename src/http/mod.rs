@@ -2,7 +2,9 @@
 
 mod api;
 mod body;
+mod cors;
 mod credentials;
+mod events;
 mod failure;
 mod guest;
 mod health;
@@ -11,6 +13,7 @@ mod metrics;
 mod origin;
 mod pages;
 mod peer;
+mod posts;
 mod process;
 mod schema;
 mod socket;
@@ -18,7 +21,7 @@ pub mod upgrade;
 
 use std::sync::Arc;
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpResponse, http::Method, web};
 
 use self::failure::Failure;
 use crate::session::Services;
@@ -43,6 +46,13 @@ pub fn routes(
         app.route("/ws", web::get().to(socket::member));
         if echo {
             app.route("/ws/echo", web::get().to(socket::echo));
+        }
+        for (path, route) in [
+            ("/events", web::get().to(events::listen)),
+            ("/api/v1/client/{session}", web::post().to(posts::post)),
+        ] {
+            let preflight = web::method(Method::OPTIONS).to(cors::preflight);
+            app.service(web::resource(path).route(route).route(preflight));
         }
         let other_than_post = web::to(async || Err::<HttpResponse, _>(Failure::method("POST")));
         let guest = web::resource("/auth/guest").route(web::post().to(guest::enter));

@@ -50,7 +50,7 @@ async fn open_member(request: &HttpRequest, services: &Services) -> Result<HttpR
     let identity = credentials::identity(request, services)?;
     services.registry.attempt(Attempt::User(&identity.profile.user)).await?;
     let rooms = services.settings.limits.rooms_per_session;
-    let Wishes { requests, session } = Wishes::read(request.query_string(), rooms);
+    let Wishes { requests, session } = Wishes::read(request.query_string(), None, rooms);
     let (protocol, subprotocol) = Protocol::negotiate(offers(request));
     let mut response = handshake(request)?;
     if let Some(subprotocol) = subprotocol {
@@ -99,21 +99,23 @@ fn handshake(request: &HttpRequest) -> Result<actix_web::HttpResponseBuilder, Fa
 }
 
 /// What a client asks for in the query while connecting.
-struct Wishes {
-    requests: Vec<Incoming>,
-    session: Option<String>,
+pub(super) struct Wishes {
+    pub(super) requests: Vec<Incoming>,
+    pub(super) session: Option<String>,
 }
 
 impl Wishes {
-    /// Of rooms over the limit one is kept, for the session to refuse.
-    fn read(query: &str, limit: usize) -> Self {
+    /// Of rooms over the limit one is kept, for the session to refuse. Where the
+    /// client knows later places than those of its query, these hold.
+    pub(super) fn read(query: &str, later: Option<&str>, limit: usize) -> Self {
         let mut rooms: Vec<String> = Vec::new();
-        let mut places: Vec<(String, Since)> = Vec::new();
+        let mut places: Vec<(String, Since)> = later.map_or_else(Vec::new, read_places);
+        let later = !places.is_empty();
         let mut session = None;
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*name {
                 "room" => rooms.push(value.into_owned()),
-                "last_event_id" => places.extend(read_place(&value)),
+                "last_event_id" if !later => places.extend(read_places(&value)),
                 "session" => session = Some(value.into_owned()),
                 _ => {}
             }
@@ -129,6 +131,11 @@ impl Wishes {
         let requests = rooms.iter().map(|room| join(room, since(room))).collect();
         Self { requests, session }
     }
+}
+
+/// Places with commas between them, as the ids of events have them.
+fn read_places(text: &str) -> Vec<(String, Since)> {
+    text.split(',').filter_map(read_place).collect()
 }
 
 /// `ROOM@EPOCH:SEQ`, as [`Wishes`] and the ids of events have it.
@@ -161,7 +168,7 @@ mod tests {
         let epoch = Epoch::random();
         let id = "theirs";
         let query = format!("room=a&room=d%3Aeu&last_event_id=d%3Aeu@{epoch}:7&session={id}&x=1");
-        let Wishes { requests, session } = Wishes::read(&query, 10);
+        let Wishes { requests, session } = Wishes::read(&query, None, 10);
         assert_eq!(session.as_deref(), Some(id));
         let Ok(Command::Join { room, since, .. }) = &requests[1].command else { panic!() };
         assert_eq!(room.as_str(), "d:eu");
@@ -173,17 +180,36 @@ mod tests {
     #[test]
     fn rooms_over_the_limit_are_told_once() {
         let query: String = (0..1000).map(|n| format!("room=r{n}&")).collect();
-        assert_eq!(Wishes::read(&query, 3).requests.len(), 4);
+        assert_eq!(Wishes::read(&query, None, 3).requests.len(), 4);
     }
 
     #[test]
     fn a_place_alone_names_its_room_and_a_bad_room_is_told() {
         let requests =
-            Wishes::read("last_event_id=lobby@old:3&room=@bob&last_event_id=nonsense", 10).requests;
+            Wishes::read("last_event_id=lobby@old:3&room=@bob&last_event_id=nonsense", None, 10)
+                .requests;
         let Err(problem) = &requests[0].command else { panic!() };
         assert_eq!(problem.code, Code::Forbidden);
         let Ok(Command::Join { since, .. }) = &requests[1].command else { panic!() };
         assert_eq!(*since, Some(Since { epoch: None, seq: 3 }));
         assert_eq!(requests.len(), 2);
+    }
+
+    #[test]
+    fn a_later_place_stands_in_for_those_of_the_query() {
+        let epoch = Epoch::random();
+        let query = format!("room=a&last_event_id=a@{epoch}:1,b@{epoch}:1");
+        let later = format!("b@{epoch}:5,a@{epoch}:4");
+        let seqs = |later: Option<&str>| {
+            let requests = Wishes::read(&query, later, 10).requests;
+            let since = |request: &Incoming| match &request.command {
+                Ok(Command::Join { room, since: Some(since), .. }) => (room.to_string(), since.seq),
+                other => panic!("{other:?}"),
+            };
+            requests.iter().map(since).collect::<Vec<_>>()
+        };
+        assert_eq!(seqs(None), [("a".to_owned(), 1), ("b".to_owned(), 1)]);
+        assert_eq!(seqs(Some(&later)), [("a".to_owned(), 4), ("b".to_owned(), 5)]);
+        assert_eq!(seqs(Some("nonsense")), seqs(None));
     }
 }

@@ -23,12 +23,14 @@ use actix_http::{
     h1::{Codec, Message},
 };
 use actix_service::{Service, ServiceFactory, fn_factory, fn_service};
-use actix_web::rt::net::TcpStream;
 use log::debug;
 
-use crate::session::{Seed, Services, Worker};
+use crate::{
+    net::Connection,
+    session::{Seed, Services, Worker},
+};
 
-type Connection = Framed<TcpStream, Codec>;
+type Http = Framed<Connection, Codec>;
 
 /// The service for requests that ask for an upgrade; `application` makes the
 /// service that answers them.
@@ -36,7 +38,7 @@ pub fn factory<F, A, B>(
     services: Arc<Services>,
     application: F,
 ) -> impl ServiceFactory<
-    (Request, Connection),
+    (Request, Http),
     Config = (),
     Response = (),
     Error = actix_web::Error,
@@ -55,7 +57,7 @@ where
         let (services, application) = (services.clone(), application.clone());
         async move {
             let application = Rc::new(application().new_service(()).await?);
-            Ok(fn_service(move |(request, connection): (Request, Connection)| {
+            Ok(fn_service(move |(request, connection): (Request, Http)| {
                 let (services, application) = (services.clone(), application.clone());
                 async move {
                     match application.call(request).await {
@@ -71,7 +73,7 @@ where
 /// Writes the answer; where it is 101, the session begins.
 async fn answer<B>(
     services: &Arc<Services>,
-    mut connection: Connection,
+    mut connection: Http,
     mut response: Response<B>,
 ) -> Result<(), actix_web::Error>
 where
@@ -95,7 +97,7 @@ where
     match seed {
         Some(seed) => {
             let parts = connection.into_parts();
-            seed.start(Worker::current(services), parts.io, parts.read_buf);
+            seed.start(Worker::current(services), parts.io.into_stream(), parts.read_buf);
         }
         // What follows a refused upgrade on this connection is unknown.
         None => debug!("an upgrade was refused"),
@@ -105,10 +107,10 @@ where
 
 type Frame = Message<(Response<()>, BodySize)>;
 
-fn write(connection: &mut Connection, frame: Frame) -> io::Result<()> {
+fn write(connection: &mut Http, frame: Frame) -> io::Result<()> {
     Pin::new(connection).write(frame)
 }
 
-async fn flush(connection: &mut Connection) -> io::Result<()> {
+async fn flush(connection: &mut Http) -> io::Result<()> {
     poll_fn(|cx| Pin::new(&mut *connection).flush::<Frame>(cx)).await
 }

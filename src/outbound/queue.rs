@@ -15,7 +15,9 @@ use crate::{
 /// Where bytes go. It is told to write from several places on one thread: the
 /// session, and the room that fans out.
 pub trait Transport {
-    /// Takes as many bytes as it can at once.
+    /// Takes as many bytes as it can at once. Those it does not take are given to
+    /// it again, before any others; none may be taken, and the transport not be
+    /// stalled, while it is still busy with them.
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] where it can take none now; any other
@@ -149,7 +151,7 @@ impl Outbound {
             return inner.write_now(frames, self.protocol);
         }
         if inner.lanes.push_live(frames.clone(), messages, &self.bounds).is_err() {
-            inner.give_up();
+            inner.give_up(self.protocol);
         }
         inner.write(self.protocol);
     }
@@ -171,7 +173,7 @@ impl Outbound {
         }
         for (key, value) in values {
             if inner.lanes.push_latest(key, value, &self.bounds).is_err() {
-                inner.give_up();
+                inner.give_up(self.protocol);
                 break;
             }
         }
@@ -187,7 +189,7 @@ impl Outbound {
     /// several farewells the first holds.
     pub fn close(&self, farewell: Farewell, keep: bool) {
         let mut inner = self.inner.borrow_mut();
-        inner.close(farewell, frame::close_frame(farewell), keep);
+        inner.close(farewell, self.protocol.farewell(farewell), keep);
         inner.write(self.protocol);
     }
 
@@ -285,9 +287,9 @@ impl Inner {
         self.wake_driver();
     }
 
-    fn give_up(&mut self) {
+    fn give_up(&mut self, protocol: Protocol) {
         let farewell = Farewell::SlowConsumer;
-        self.close(farewell, frame::close_frame(farewell), false);
+        self.close(farewell, protocol.farewell(farewell), false);
     }
 
     fn wake_driver(&mut self) {

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::seat::{Seat, user_hash};
 use crate::{
-    model::{Author, Body, Payload, Publication, RoomName, Seq, Timestamp, Transient, UserId},
+    model::{Author, Body, Publication, RoomName, Seq, Transient, UserId},
     outbound::{LatestKey, LatestValue},
     wire::{Event, Protocol, encode},
 };
@@ -21,8 +21,16 @@ pub(super) fn joined<'a>(frames: impl ExactSizeIterator<Item = &'a Bytes> + Clon
     all.freeze()
 }
 
-/// A live message of the reliable lane, encoded once for all members.
-pub(super) struct Live {
+/// A live message of the reliable lane that waits to leave.
+pub(super) enum Live {
+    /// An entry of the log.
+    Published(Arc<Publication>),
+    /// The copy of a `direct` for its sender's sessions.
+    Copy(Arc<Transient>),
+}
+
+/// The same, encoded once for all members that speak one protocol.
+struct Encoded {
     /// Its place; none for what is in no log.
     seq: Option<Seq>,
     /// As all but its writer see it.
@@ -34,12 +42,25 @@ pub(super) struct Live {
     special: Option<u64>,
 }
 
-impl Live {
-    pub(super) fn published(publication: &Publication, has_writer: impl Fn(u64) -> bool) -> Self {
+impl Encoded {
+    fn new(live: &Live, protocol: Protocol, has_writer: impl Fn(u64) -> bool) -> Option<Self> {
+        match live {
+            Live::Published(publication) => {
+                Some(Self::published(publication, protocol, has_writer))
+            }
+            Live::Copy(transient) => Self::copy(transient, protocol),
+        }
+    }
+
+    fn published(
+        publication: &Publication,
+        protocol: Protocol,
+        has_writer: impl Fn(u64) -> bool,
+    ) -> Self {
         let author = publication.author.clone();
         let differs = publication.nonce.is_some() || !author.echo;
         let special = author.user.as_ref().filter(|_| differs).map(user_hash);
-        let show = |own| encode(Protocol::Json, &Event::Published { publication, own });
+        let show = |own| encode(protocol, &Event::Published { publication, own });
         Self {
             seq: Some(publication.seq),
             frame: show(false),
@@ -49,21 +70,19 @@ impl Live {
         }
     }
 
-    pub(super) fn direct_copy(
-        from: &UserId,
-        to: &UserId,
-        payload: &Payload,
-        timestamp: Timestamp,
-        nonce: Option<&str>,
-    ) -> Self {
+    fn copy(transient: &Transient, protocol: Protocol) -> Option<Self> {
+        let Transient::DirectCopy { from, to, payload, timestamp, nonce } = transient else {
+            return None;
+        };
+        let (timestamp, nonce) = (*timestamp, nonce.as_deref());
         let event = Event::DirectCopy { from, to, payload, timestamp, nonce };
-        Self {
+        Some(Self {
             seq: None,
-            frame: encode(Protocol::Json, &event),
+            frame: encode(protocol, &event),
             own_frame: None,
             author: Author { user: Some(from.clone()), session: None, echo: true },
             special: None,
-        }
+        })
     }
 
     /// As the seat is to see it, if it is.
@@ -78,16 +97,23 @@ impl Live {
     }
 }
 
-/// Live messages that leave together.
+/// Live messages that leave together, for members that speak one protocol.
 pub(super) struct LiveBatch {
-    entries: Vec<Live>,
+    entries: Vec<Encoded>,
     all: Bytes,
     first: Seq,
     special: Vec<u64>,
 }
 
 impl LiveBatch {
-    pub(super) fn new(entries: Vec<Live>) -> Self {
+    /// `has_writer` tells whether a user with this hash is among the members.
+    pub(super) fn new(
+        entries: &[Live],
+        protocol: Protocol,
+        has_writer: impl Fn(u64) -> bool,
+    ) -> Self {
+        let entries: Vec<Encoded> =
+            entries.iter().filter_map(|live| Encoded::new(live, protocol, &has_writer)).collect();
         let all = joined(entries.iter().map(|entry| &entry.frame));
         let first = entries.iter().find_map(|entry| entry.seq).unwrap_or(Seq::MAX);
         let mut special: Vec<u64> = entries.iter().filter_map(|entry| entry.special).collect();
@@ -119,10 +145,36 @@ enum Except {
     Nobody,
 }
 
-/// A value of the latest lane, encoded once for all members.
+/// What a value of the latest lane says.
+enum Said {
+    /// A write to the shared state.
+    Set(Arc<Publication>),
+    /// A signal or a sign of typing.
+    Transient(RoomName, Arc<Transient>),
+}
+
+impl Said {
+    fn encode(&self, protocol: Protocol) -> Bytes {
+        match self {
+            Self::Set(publication) => {
+                encode(protocol, &Event::Published { publication, own: false })
+            }
+            Self::Transient(room, transient) => match &**transient {
+                Transient::Signal { user, event, data } => {
+                    encode(protocol, &Event::Signal { room, user, event, data })
+                }
+                Transient::Typing { user, active } => {
+                    encode(protocol, &Event::Typing { room, user, active: *active })
+                }
+                Transient::DirectCopy { .. } => Bytes::new(),
+            },
+        }
+    }
+}
+
+/// A value of the latest lane that waits to leave.
 pub(super) struct Latest {
-    value: LatestValue,
-    frame: Bytes,
+    said: Said,
     /// The place of a `set`; none for what is in no log.
     seq: Option<Seq>,
     except: Except,
@@ -131,41 +183,35 @@ pub(super) struct Latest {
 }
 
 impl Latest {
-    fn new(event: &Event<'_>, seq: Option<Seq>, except: Except, generation: u64) -> Self {
-        let frame = encode(Protocol::Json, event);
-        Self { value: LatestValue::Frame(frame.clone()), frame, seq, except, generation }
-    }
-
     /// A write to the shared state, and under which key it waits.
-    pub(super) fn set(publication: &Publication, generation: u64) -> Option<(LatestKey, Self)> {
+    pub(super) fn set(
+        publication: &Arc<Publication>,
+        generation: u64,
+    ) -> Option<(LatestKey, Self)> {
         let Body::Set { key, .. } = &publication.body else { return None };
         let author = &publication.author;
         let except = if author.echo { Except::Nobody } else { Except::Writer(author.clone()) };
-        let event = Event::Published { publication, own: false };
         let key = LatestKey::State(publication.room.clone(), key.clone());
-        Some((key, Self::new(&event, Some(publication.seq), except, generation)))
+        let (said, seq) = (Said::Set(publication.clone()), Some(publication.seq));
+        Some((key, Self { said, seq, except, generation }))
     }
 
     /// A signal or a sign of typing, and under which key it waits.
     pub(super) fn transient(
         room: &RoomName,
-        transient: &Transient,
+        transient: &Arc<Transient>,
         generation: u64,
     ) -> Option<(LatestKey, Self)> {
-        let (key, event, user) = match transient {
-            Transient::Signal { user, event, data } => (
-                LatestKey::Signal(room.clone(), user.clone(), Arc::clone(event)),
-                Event::Signal { room, user, event, data },
-                user,
-            ),
-            Transient::Typing { user, active } => (
-                LatestKey::Typing(room.clone(), user.clone()),
-                Event::Typing { room, user, active: *active },
-                user,
-            ),
+        let (key, user) = match &**transient {
+            Transient::Signal { user, event, .. } => {
+                (LatestKey::Signal(room.clone(), user.clone(), Arc::clone(event)), user)
+            }
+            Transient::Typing { user, .. } => (LatestKey::Typing(room.clone(), user.clone()), user),
             Transient::DirectCopy { .. } => return None,
         };
-        Some((key, Self::new(&event, None, Except::User(user.clone()), generation)))
+        let except = Except::User(user.clone());
+        let said = Said::Transient(room.clone(), transient.clone());
+        Some((key, Self { said, seq: None, except, generation }))
     }
 
     /// Whether it has a place in the log.
@@ -184,28 +230,38 @@ impl Latest {
     }
 }
 
-/// Latest values that leave together.
-pub(super) struct LatestBatch {
-    entries: Vec<(LatestKey, Latest)>,
+/// Latest values that leave together, for members that speak one protocol.
+pub(super) struct LatestBatch<'a> {
+    entries: Vec<(&'a LatestKey, &'a Latest, LatestValue, Bytes)>,
     all: Bytes,
     first: Seq,
     generation: u64,
     special: Vec<u64>,
 }
 
-impl LatestBatch {
-    pub(super) fn new(entries: Vec<(LatestKey, Latest)>) -> Self {
-        let all = joined(entries.iter().map(|(_, entry)| &entry.frame));
-        let first = entries.iter().filter_map(|(_, entry)| entry.seq).min().unwrap_or(Seq::MAX);
-        let writer = |(_, entry): &(LatestKey, Latest)| match &entry.except {
+impl<'a> LatestBatch<'a> {
+    pub(super) fn new(
+        entries: impl Iterator<Item = (&'a LatestKey, &'a Latest)>,
+        protocol: Protocol,
+    ) -> Self {
+        let entries: Vec<_> = entries
+            .map(|(key, latest)| {
+                let frame = latest.said.encode(protocol);
+                (key, latest, LatestValue::Frame(frame.clone()), frame)
+            })
+            .collect();
+        let all = joined(entries.iter().map(|(.., frame)| frame));
+        let latest = entries.iter().map(|(_, latest, ..)| *latest);
+        let first = latest.clone().filter_map(|it| it.seq).min().unwrap_or(Seq::MAX);
+        let generation = latest.clone().map(|it| it.generation).min().unwrap_or(0);
+        let writer = |latest: &Latest| match &latest.except {
             Except::User(user) => Some(user_hash(user)),
             Except::Writer(author) => author.user.as_ref().map(user_hash),
             Except::Nobody => None,
         };
-        let mut special: Vec<u64> = entries.iter().filter_map(writer).collect();
+        let mut special: Vec<u64> = latest.filter_map(writer).collect();
         special.sort_unstable();
         special.dedup();
-        let generation = entries.iter().map(|(_, entry)| entry.generation).min().unwrap_or(0);
         Self { entries, all, first, generation, special }
     }
 
@@ -214,14 +270,15 @@ impl LatestBatch {
             && seat.generation <= self.generation
             && self.special.binary_search(&seat.user_hash).is_err();
         if plain {
-            let values = self.entries.iter().map(|(key, entry)| (key, &entry.value));
+            let values = self.entries.iter().map(|(key, _, value, _)| (*key, value));
             seat.outbound.send_latest(&self.all, values);
             return;
         }
-        let entries: Vec<_> = self.entries.iter().filter(|(_, it)| it.is_for(seat)).collect();
+        let entries: Vec<_> = self.entries.iter().filter(|(_, it, ..)| it.is_for(seat)).collect();
         if !entries.is_empty() {
-            let frames = joined(entries.iter().map(|(_, entry)| &entry.frame));
-            seat.outbound.send_latest(&frames, entries.iter().map(|(key, it)| (key, &it.value)));
+            let frames = joined(entries.iter().map(|(.., frame)| frame));
+            let values = entries.iter().map(|(key, _, value, _)| (*key, value));
+            seat.outbound.send_latest(&frames, values);
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     model::{LinkId, Position, PresenceChanges, Publication, RoomName, Seq, Transient},
     outbound::{LatestKey, LatestValue},
-    wire::{Event, Protocol, encode},
+    wire::{Event, PerProtocol, encode},
 };
 
 /// At most so many messages are kept for a session whose join is under way;
@@ -211,9 +211,7 @@ impl Room {
             self.latest.insert(key, latest);
             return Accepted::Latest;
         }
-        let seats = &self.seats;
-        let has_writer = |hash| seats.iter().any(|seat| seat.user_hash == hash);
-        self.live.push(Live::published(publication, has_writer));
+        self.live.push(Live::Published(publication.clone()));
         // Under a steady flood the turn, and with it its flush, does not end.
         if self.live.len() >= BATCH {
             self.flush_live();
@@ -222,12 +220,12 @@ impl Room {
     }
 
     /// The broker hands on something that is in no log.
-    pub fn relay(&mut self, transient: &Transient) -> Accepted {
+    pub fn relay(&mut self, transient: &Arc<Transient>) -> Accepted {
         if self.seats.is_empty() {
             return Accepted::Nothing;
         }
-        if let Transient::DirectCopy { from, to, payload, timestamp, nonce } = transient {
-            self.live.push(Live::direct_copy(from, to, payload, *timestamp, nonce.as_deref()));
+        if matches!(**transient, Transient::DirectCopy { .. }) {
+            self.live.push(Live::Copy(transient.clone()));
             return Accepted::Live;
         }
         match Latest::transient(&self.name, transient, self.generation) {
@@ -292,8 +290,11 @@ impl Room {
         if self.live.is_empty() {
             return;
         }
-        let batch = LiveBatch::new(std::mem::take(&mut self.live));
-        for seat in &self.seats {
+        let (live, seats) = (std::mem::take(&mut self.live), &self.seats);
+        let has_writer = |hash| seats.iter().any(|seat| seat.user_hash == hash);
+        let batches = PerProtocol::default();
+        for seat in seats {
+            let batch = batches.get(seat.protocol, |it| LiveBatch::new(&live, it, has_writer));
             batch.send(seat);
         }
     }
@@ -307,22 +308,27 @@ impl Room {
     pub fn flush_latest(&mut self, now: Instant, coalesce: Duration) {
         self.latest_at = Some(now + coalesce);
         if !self.latest.is_empty() {
-            let batch = LatestBatch::new(self.latest.drain(..).collect());
+            let batches = PerProtocol::default();
             for seat in &self.seats {
-                batch.send(seat);
+                let make = |protocol| LatestBatch::new(self.latest.iter(), protocol);
+                batches.get(seat.protocol, make).send(seat);
             }
+            drop(batches);
+            self.latest.clear();
         }
         self.flush_presence();
     }
 
     fn flush_presence(&mut self) {
         let Some(changes) = self.presence.take() else { return };
-        let event = Event::Presence { room: &self.name, diff: &changes.to_diff() };
-        let frame = encode(Protocol::Json, &event);
+        let diff = changes.to_diff();
+        let event = Event::Presence { room: &self.name, diff: &diff };
+        let frames = PerProtocol::default();
         let key = LatestKey::Presence(self.name.clone());
         let value = LatestValue::Presence(Rc::new(changes));
         for seat in self.seats.iter().filter(|seat| seat.sees.presence) {
-            seat.outbound.send_latest(&frame, [(&key, &value)]);
+            let frame = frames.get(seat.protocol, |protocol| encode(protocol, &event));
+            seat.outbound.send_latest(frame, [(&key, &value)]);
         }
     }
 }

@@ -204,7 +204,17 @@ impl RoomSupervisor {
         }
         outbound.flush();
         let user_hash = user_hash(&user);
-        room.seat(Seat { outbound, user, user_hash, session, cursor, generation: 0, sees });
+        let protocol = outbound.protocol();
+        room.seat(Seat {
+            outbound,
+            protocol,
+            user,
+            user_hash,
+            session,
+            cursor,
+            generation: 0,
+            sees,
+        });
         let _ = done.send(Ok(()));
     }
 
@@ -269,8 +279,10 @@ impl RoomSupervisor {
         }
         outbound.flush();
         let (session, user_hash) = (attached.session.clone(), user_hash(&user));
+        let protocol = outbound.protocol();
         room.seat(Seat {
             outbound,
+            protocol,
             user,
             user_hash,
             session,

@@ -3,12 +3,15 @@ use std::{rc::Rc, sync::LazyLock};
 use crate::{
     model::{Action, Grants, LinkId, RoomName, Seq, SessionId, UserId},
     outbound::Outbound,
+    wire::Protocol,
 };
 
 /// A session that is a member of a room, as the fan-out sees it.
 pub struct Seat {
     /// The way to the client.
     pub outbound: Rc<Outbound>,
+    /// What the client speaks.
+    pub protocol: Protocol,
     /// Whose session it is.
     pub user: UserId,
     /// Stands for `user` in the fan-out, where following a pointer for each

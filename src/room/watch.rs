@@ -14,7 +14,7 @@ use crate::{
     model::{Availability, Code, LinkId, Problem, UserId},
     outbound::{LatestKey, LatestValue},
     presence,
-    wire::{Event, Protocol, encode},
+    wire::{Event, PerProtocol, encode},
 };
 
 /// Which sessions of a worker follow which users.
@@ -89,12 +89,16 @@ impl Watchers {
         self.flush_at = Some(now + coalesce);
         for (user, availability) in self.changed.drain(..) {
             let users = [(user.clone(), availability)];
-            let frame = encode(Protocol::Json, &Event::Online { id: None, users: &users });
-            let value = LatestValue::Frame(frame.clone());
+            let event = Event::Online { id: None, users: &users };
+            let values = PerProtocol::default();
             for link in self.by_user.get(&user).into_iter().flatten() {
                 if let Some(attached) = attached.get(link) {
                     let key = LatestKey::Online(user.clone());
-                    attached.outbound.send_latest(&frame, [(&key, &value)]);
+                    let (frame, value) = values.get(attached.outbound.protocol(), |protocol| {
+                        let frame = encode(protocol, &event);
+                        (frame.clone(), LatestValue::Frame(frame))
+                    });
+                    attached.outbound.send_latest(frame, [(&key, value)]);
                 }
             }
         }

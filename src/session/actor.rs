@@ -28,12 +28,12 @@ use crate::{
     model::{Code, Farewell, LinkId, Problem, RoomName, Timestamp, wall_clock},
     outbound::{Flow, Outbound},
     room,
-    wire::{Event, Frame, Incoming, Limits, command, encode, frame},
+    wire::{Event, Frame, Incoming, Limits, Protocol, command, encode, frame},
 };
 
 /// At most so many requests of one session wait for the one before them; past
 /// that the socket is not read.
-const REQUESTS: usize = 32;
+pub(super) const REQUESTS: usize = 32;
 
 /// How long the close handshake may take.
 const LINGER: Duration = Duration::from_secs(5);
@@ -184,7 +184,7 @@ impl Session {
     }
 
     /// A request came: it is answered now, or waits for the one before it.
-    fn receive(&mut self, text: &str, ctx: &mut Context<Self>) {
+    pub(super) fn receive(&mut self, text: &str, ctx: &mut Context<Self>) {
         let incoming = command::parse(text);
         match self.rate.judge(Instant::now()) {
             Verdict::Pass => {}
@@ -204,6 +204,15 @@ impl Session {
         } else {
             self.execute(incoming.id, incoming.command, ctx);
         }
+    }
+
+    /// Whether so many more requests are not to be taken now; the session of a
+    /// client whose socket is read reads on when it is.
+    pub(super) fn is_busy_for(&self, requests: usize) -> bool {
+        if self.outbound.congested() {
+            self.gate.set_congested(true);
+        }
+        self.ending.is_some() || self.gate.is_shut() || self.requests.len() + requests > REQUESTS
     }
 
     /// A request is being answered; [`done`](Self::done) ends it.
@@ -242,8 +251,10 @@ impl Session {
             return;
         }
         let now = Instant::now();
-        // A client that is not read cannot be heard.
-        if self.gate.is_shut() {
+        // A client that is not read cannot be heard, and one that only listens
+        // says nothing: it is over when it takes nothing, or its connection ends.
+        let protocol = self.outbound.protocol();
+        if self.gate.is_shut() || !protocol.is_answered() {
             self.heard();
         }
         let config::Heartbeat { interval, timeout } = self.services().settings.heartbeat;
@@ -259,7 +270,7 @@ impl Session {
                 now + LAST_CHANCE
             }
             Beat::Ping(next) => {
-                self.outbound.queue_notice(frame::ping_frame());
+                self.outbound.queue_notice(protocol.heartbeat());
                 self.outbound.flush();
                 next
             }
@@ -350,7 +361,11 @@ impl Actor for Session {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.permit.register(ctx.address().recipient());
+        let posts = match self.outbound.protocol() {
+            Protocol::Json => None,
+            Protocol::Events => Some(ctx.address().recipient()),
+        };
+        self.permit.register(ctx.address().recipient(), posts);
         self.attach(ctx);
         self.watch_expiry(ctx);
         self.beat(ctx);

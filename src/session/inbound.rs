@@ -41,6 +41,22 @@ pub(super) enum Arrival {
     Gone,
 }
 
+/// Waits for the socket to take bytes, and gives them to it.
+pub(super) fn drive_writes(stream: &TcpStream, outbound: &Outbound, cx: &mut Context<'_>) -> Flow {
+    loop {
+        if outbound.flush() != Flow::Blocked {
+            return outbound.flow();
+        }
+        match stream.poll_write_ready(cx) {
+            Poll::Ready(Ok(())) => {
+                outbound.resume();
+            }
+            Poll::Ready(Err(_)) => return Flow::Broken,
+            Poll::Pending => return Flow::Blocked,
+        }
+    }
+}
+
 /// Reads a client's frames, and waits for its socket to take what the outbound
 /// queue holds. Once the connection is ending it sees the close handshake to
 /// its end.
@@ -76,22 +92,6 @@ impl Inbound {
             ending: false,
             client_closed: false,
             shut: false,
-        }
-    }
-
-    /// Waits for the socket to take bytes, and gives them to it.
-    fn drive_writes(&mut self, cx: &mut Context<'_>) -> Flow {
-        loop {
-            if self.outbound.flush() != Flow::Blocked {
-                return self.outbound.flow();
-            }
-            match self.stream.poll_write_ready(cx) {
-                Poll::Ready(Ok(())) => {
-                    self.outbound.resume();
-                }
-                Poll::Ready(Err(_)) => return Flow::Broken,
-                Poll::Pending => return Flow::Blocked,
-            }
         }
     }
 
@@ -140,7 +140,7 @@ impl Inbound {
             if self.buffer.is_empty() {
                 self.buffer = BytesMut::new();
             }
-            if self.drive_writes(cx) == Flow::Broken {
+            if drive_writes(&self.stream, &self.outbound, cx) == Flow::Broken {
                 return Poll::Ready(Arrival::Gone);
             }
             if let Some(farewell) = self.outbound.farewell() {
@@ -164,7 +164,7 @@ impl Inbound {
     /// the connection before the client has read why it ends.
     fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<Arrival> {
         loop {
-            match self.drive_writes(cx) {
+            match drive_writes(&self.stream, &self.outbound, cx) {
                 Flow::Broken => return Poll::Ready(Arrival::Gone),
                 Flow::Idle if self.client_closed => return Poll::Ready(Arrival::Gone),
                 Flow::Idle if !self.shut => {

@@ -13,6 +13,9 @@ mod commands;
 mod gate;
 mod heartbeat;
 mod inbound;
+mod listening;
+mod numbered;
+mod post;
 mod rate;
 pub mod registry;
 mod seed;
@@ -22,6 +25,7 @@ mod worker;
 mod writing;
 
 pub use actor::Session;
+pub use post::{Busy, POSTED, Post};
 pub use rate::Bucket;
 pub use registry::{End, Permit, Refused, Registry};
 pub use seed::{Role, Seed};

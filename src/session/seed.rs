@@ -1,15 +1,30 @@
-use std::rc::Rc;
+use std::{convert::Infallible, rc::Rc};
 
 use actix::prelude::*;
 use bytes::BytesMut;
-use tokio::net::TcpStream;
+use futures_util::Stream;
+use tokio::{net::TcpStream, sync::oneshot};
 
-use super::{actor::Session, gate::Gate, inbound::Inbound, registry::Permit, worker::Worker};
+use super::{
+    actor::Session,
+    gate::Gate,
+    inbound::{Arrival, Inbound},
+    listening::Listening,
+    numbered::Numbered,
+    registry::Permit,
+    worker::Worker,
+};
 use crate::{
     auth::Identity,
-    outbound::Outbound,
-    wire::{Incoming, Protocol},
+    model::{Position, RoomName},
+    net,
+    outbound::{Outbound, Transport},
+    wire::{Command, Incoming, Places, Protocol, Since, sse},
 };
+
+/// After how many milliseconds a browser whose stream of events was lost comes
+/// back: the least, and over how many more they are spread.
+const RETRY: (u64, u64) = (1000, 2000);
 
 /// What a connection is for.
 pub enum Role {
@@ -36,22 +51,85 @@ pub struct Seed {
 }
 
 impl Seed {
-    /// Starts the session on the socket; `early` is what came behind the
-    /// request for the upgrade.
-    pub fn start(self, worker: Rc<Worker>, stream: TcpStream, early: BytesMut) {
-        let settings = &worker.services.settings;
-        let stream = Rc::new(stream);
-        let link = self.permit.link();
-        let bounds = (&settings.outbound).into();
-        let outbound = Rc::new(Outbound::new(link, self.protocol, bounds, stream.clone()));
-        let gate = Rc::new(Gate::default());
-        let message_bytes = settings.limits.message_bytes;
-        let inbound =
-            Inbound::new(stream.clone(), early, outbound.clone(), gate.clone(), message_bytes);
+    /// Starts the session on a socket that is its own from here on; `early` is
+    /// what came behind the request for the upgrade.
+    pub fn start(self, worker: Rc<Worker>, stream: Rc<TcpStream>, early: BytesMut) {
+        let message_bytes = worker.services.settings.limits.message_bytes;
+        let grown = Grown::new(&self, &worker, stream.clone());
+        let inbound = Inbound::new(
+            stream.clone(),
+            early,
+            grown.outbound.clone(),
+            grown.gate.clone(),
+            message_bytes,
+        );
+        grown.run(self, worker, stream, inbound);
+    }
+
+    /// Starts the session on the socket of an answer that does not end. `gone`
+    /// ends when the HTTP layer lets go of the answer; it has to when `over`
+    /// does. With `silent`, events go without an `id`.
+    pub fn listen(
+        self,
+        worker: Rc<Worker>,
+        stream: Rc<TcpStream>,
+        silent: bool,
+        gone: oneshot::Receiver<Infallible>,
+        over: oneshot::Sender<Infallible>,
+    ) {
+        worker.services.metrics.streams_opened.inc();
+        // Who answers nothing can only be missed by what it does not acknowledge.
+        net::be_patient(&stream, worker.services.settings.heartbeat.timeout);
+        let places = Places::new(self.known(), silent);
+        let transport = Numbered::new(stream.clone(), places);
+        let grown = Grown::new(&self, &worker, Rc::new(transport));
+        let spread = getrandom::u64().unwrap_or_default() % RETRY.1;
+        grown.outbound.queue_notice(sse::retry(RETRY.0 + spread));
+        let listening =
+            Listening::new(stream.clone(), grown.outbound.clone(), grown.gate.clone(), gone, over);
+        grown.run(self, worker, stream, listening);
+    }
+
+    /// The places that the client named.
+    fn known(&self) -> impl Iterator<Item = (&RoomName, Position)> {
+        let requests = match &self.role {
+            Role::Member { requests, .. } => requests.as_slice(),
+            Role::Echo => &[],
+        };
+        requests.iter().filter_map(|request| match &request.command {
+            Ok(Command::Join { room, since: Some(Since { epoch: Some(epoch), seq }), .. }) => {
+                Some((room, Position { epoch: *epoch, seq: *seq }))
+            }
+            _ => None,
+        })
+    }
+}
+
+/// What a session and those who write to its client share.
+struct Grown {
+    outbound: Rc<Outbound>,
+    gate: Rc<Gate>,
+}
+
+impl Grown {
+    fn new(seed: &Seed, worker: &Worker, transport: Rc<dyn Transport>) -> Self {
+        let link = seed.permit.link();
+        let bounds = (&worker.services.settings.outbound).into();
+        let outbound = Rc::new(Outbound::new(link, seed.protocol, bounds, transport));
         worker.links.borrow_mut().insert(link, outbound.clone());
+        Self { outbound, gate: Rc::default() }
+    }
+
+    fn run(
+        self,
+        seed: Seed,
+        worker: Rc<Worker>,
+        stream: Rc<TcpStream>,
+        arrivals: impl Stream<Item = Arrival> + 'static,
+    ) {
         Session::create(move |ctx| {
-            ctx.add_stream(inbound);
-            Session::new(self, worker, stream, outbound, gate)
+            ctx.add_stream(arrivals);
+            Session::new(seed, worker, stream, self.outbound, self.gate)
         });
     }
 }

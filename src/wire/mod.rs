@@ -1,17 +1,19 @@
 //! The only modules that know bytes on a client's wire: frames come in through
 //! [`frame`], what a client asks is read by [`command`], what the server says is
-//! written by [`event`]. Nothing here knows an actor, a socket or a clock.
+//! written by [`event`], and [`sse`] is its form as a stream of events. Nothing here knows an actor, a socket or a clock.
 
 pub mod command;
 pub mod event;
 pub mod frame;
 mod protocol;
 mod raw;
+pub mod sse;
 
 pub use command::{
     Command, DEFAULT_PAGE, Incoming, KEY_CHARACTERS, NAME_CHARACTERS, PAGE, RequestId, Since, Token,
 };
 pub use event::{Event, Limits, Shown, encode};
 pub use frame::{Decoder, Frame};
-pub use protocol::Protocol;
+pub use protocol::{PerProtocol, Protocol};
 pub use raw::one_line;
+pub use sse::{Place, Places};

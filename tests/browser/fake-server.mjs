@@ -100,7 +100,7 @@ afterEach(() => {
 
 /** A client on its way; what it says is kept in `states` and `errors`. */
 export function connecting(options = {}) {
-  const client = new Rookery("https://example.org/ws", { WebSocket: FakeSocket, token: "a.b.c", networkEvents: new EventTarget(), ...options });
+  const client = new Rookery("https://example.org/ws", { transport: "websocket", WebSocket: FakeSocket, token: "a.b.c", networkEvents: new EventTarget(), ...options });
   clients.push(client);
   client.states = [];
   client.errors = [];

@@ -6,6 +6,7 @@
 import { spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
+import http from "node:http";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -182,6 +183,59 @@ export class Network {
     far.on("data", (bytes) => this.#muted || near.write(bytes));
     near.on("close", () => far.destroy());
     far.on("close", () => near.destroy());
+  }
+}
+
+/** A proxy that knows nothing of WebSockets: it answers 400 to each, until it is `open`. */
+export class Gateway {
+  open = false;
+  /** How many WebSockets it did not let through. */
+  refused = 0;
+  #listener;
+  #sockets = new Set();
+
+  static async to(url) {
+    const gateway = new Gateway(new URL(url));
+    await new Promise((resolve) => gateway.#listener.listen(0, "127.0.0.1", resolve));
+    gateway.url = `http://127.0.0.1:${gateway.#listener.address().port}`;
+    return gateway;
+  }
+
+  constructor(target) {
+    this.#listener = http.createServer((request, response) => {
+      const { method, url, headers } = request;
+      const onward = http.request(new URL(url, target), { method, headers }, (answer) => {
+        response.writeHead(answer.statusCode, answer.headers);
+        response.flushHeaders();
+        answer.pipe(response);
+      });
+      onward.on("error", () => response.destroy());
+      response.on("close", () => onward.destroy());
+      request.pipe(onward);
+    });
+    this.#listener.on("connection", (socket) => {
+      this.#sockets.add(socket);
+      socket.on("error", () => {}).on("close", () => this.#sockets.delete(socket));
+    });
+    this.#listener.on("upgrade", ({ url, rawHeaders }, near) => {
+      if (!this.open) {
+        this.refused += 1;
+        near.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        return;
+      }
+      const far = net.connect(Number(target.port), target.hostname);
+      const lines = [];
+      for (let at = 0; at < rawHeaders.length; at += 2) lines.push(`${rawHeaders[at]}: ${rawHeaders[at + 1]}\r\n`);
+      far.write(`GET ${url} HTTP/1.1\r\n${lines.join("")}\r\n`);
+      far.on("error", () => near.destroy()).on("close", () => near.destroy());
+      near.on("close", () => far.destroy());
+      near.pipe(far).pipe(near);
+    });
+  }
+
+  close() {
+    this.#listener.close();
+    for (const socket of this.#sockets) socket.destroy();
   }
 }
 

@@ -6,7 +6,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Network, Server } from "./harness.mjs";
+import { Gateway, Network, Server } from "./harness.mjs";
 
 const ROUNDS = 12;
 
@@ -30,7 +30,12 @@ function follow(room) {
 
 const said = (log, text) => log.some(({ content }) => content === text);
 
-async function withServer(env, body) {
+/** What holds, holds by whichever way the clients come. */
+function each(name, options, body) {
+  for (const transport of ["websocket", "events"]) test(`${name} (${transport})`, options, () => body(transport));
+}
+
+async function withServer(transport, env, body) {
   const server = await Server.start(env);
   const networks = [];
   const clients = [];
@@ -40,7 +45,7 @@ async function withServer(env, body) {
       guest: async (name, { broken = false, ...options } = {}) => {
         const network = broken ? await Network.to(server.url) : server;
         if (broken) networks.push(network);
-        const client = await server.guest(name, network, { minDelayMs: 20, maxDelayMs: 200, ...options });
+        const client = await server.guest(name, network, { transport, minDelayMs: 20, maxDelayMs: 200, ...options });
         clients.push(client);
         return { client, network };
       },
@@ -52,8 +57,8 @@ async function withServer(env, body) {
   }
 }
 
-test("a network that breaks again and again loses nothing and doubles nothing", { timeout: 60_000 }, () =>
-  withServer({}, async ({ guest }) => {
+each("a network that breaks again and again loses nothing and doubles nothing", { timeout: 60_000 }, (transport) =>
+  withServer(transport, {}, async ({ guest }) => {
     const [{ client: observer }, { client: writer, network }, { client: reader, network: other }] = await Promise.all([
       guest("Observer"),
       guest("Writer", { broken: true }),
@@ -92,8 +97,8 @@ test("a network that breaks again and again loses nothing and doubles nothing", 
     assert.equal(writer.queued, 0);
   }));
 
-test("a network that falls silent, with nothing said, is noticed and left", { timeout: 30_000 }, () =>
-  withServer({ ROOKERY__HEARTBEAT__INTERVAL: "1s", ROOKERY__HEARTBEAT__TIMEOUT: "1s" }, async ({ guest }) => {
+each("a network that falls silent, with nothing said, is noticed and left", { timeout: 30_000 }, (transport) =>
+  withServer(transport, { ROOKERY__HEARTBEAT__INTERVAL: "1s", ROOKERY__HEARTBEAT__TIMEOUT: "1s" }, async ({ guest }) => {
     const [{ client: ada, network }, { client: ben }] = await Promise.all([guest("Ada", { broken: true }), guest("Ben")]);
     const room = ada.join("r");
     const { log, until } = follow(room);
@@ -107,8 +112,8 @@ test("a network that falls silent, with nothing said, is noticed and left", { ti
     assert.equal(log[0].content, "unheard");
   }));
 
-test("`echo: false` stays left out for the session, over a reconnect too", { timeout: 30_000 }, () =>
-  withServer({}, async ({ guest }) => {
+each("`echo: false` stays left out for the session, over a reconnect too", { timeout: 30_000 }, (transport) =>
+  withServer(transport, {}, async ({ guest }) => {
     const { client: observer } = await guest("Observer");
     const { client: writer, network } = await guest("Writer", { broken: true });
     const truth = follow(observer.join("r"));
@@ -128,8 +133,8 @@ test("`echo: false` stays left out for the session, over a reconnect too", { tim
     assert.equal(writer.session, session);
   }));
 
-test("a restarted server: the new life of the log is told, and what waited is written into it", { timeout: 60_000 }, () =>
-  withServer({}, async ({ server, guest }) => {
+each("a restarted server: the new life of the log is told, and what waited is written into it", { timeout: 60_000 }, (transport) =>
+  withServer(transport, {}, async ({ server, guest }) => {
     const { client } = await guest("Ada");
     const room = client.join("r");
     const joins = [];
@@ -147,8 +152,8 @@ test("a restarted server: the new life of the log is told, and what waited is wr
     assert.deepEqual(joins.at(-1), { recovered: false, resumed: true });
   }));
 
-test("more than the server takes in a second is paced, kept in order, and not punished", { timeout: 60_000 }, () =>
-  withServer({ ROOKERY__LIMITS__MESSAGES_PER_SECOND: "20" }, async ({ guest }) => {
+each("more than the server takes in a second is paced, kept in order, and not punished", { timeout: 60_000 }, (transport) =>
+  withServer(transport, { ROOKERY__LIMITS__MESSAGES_PER_SECOND: "20" }, async ({ guest }) => {
     const { client } = await guest("Ada");
     const states = [];
     client.on("state", ({ state }) => states.push(state));
@@ -161,8 +166,8 @@ test("more than the server takes in a second is paced, kept in order, and not pu
     assert.deepEqual(states, []);
   }));
 
-test("over the presence limit there is a count, and a list again below it", { timeout: 30_000 }, () =>
-  withServer({ ROOKERY__ROOMS__PRESENCE_LIMIT: "2" }, async ({ guest }) => {
+each("over the presence limit there is a count, and a list again below it", { timeout: 30_000 }, (transport) =>
+  withServer(transport, { ROOKERY__ROOMS__PRESENCE_LIMIT: "2" }, async ({ guest }) => {
     const { client: ada } = await guest("Ada");
     const room = ada.join("r");
     await room.ready();
@@ -185,8 +190,8 @@ test("over the presence limit there is a count, and a list again below it", { ti
     assert.deepEqual([...room.members.keys()].sort(), [ada.user, others[1].user].sort());
   }));
 
-test("a compare-and-set decides between two, and a retry of the winner does not conflict", { timeout: 30_000 }, () =>
-  withServer({}, async ({ guest }) => {
+each("a compare-and-set decides between two, and a retry of the winner does not conflict", { timeout: 30_000 }, (transport) =>
+  withServer(transport, {}, async ({ guest }) => {
     const [{ client: ada, network }, { client: ben }] = await Promise.all([guest("Ada", { broken: true }), guest("Ben")]);
     const [one, other] = [ada.join("r"), ben.join("r")];
     await Promise.all([one.ready(), other.ready()]);
@@ -200,4 +205,41 @@ test("a compare-and-set decides between two, and a retry of the winner does not 
     network.heal();
     assert.equal((await first).seq, refused.current.version);
     assert.deepEqual(one.shared.get("k"), refused.current);
+  }));
+
+test("where no WebSocket gets through events do, and when one does it takes over; nothing is lost or doubled", { timeout: 60_000 }, () =>
+  withServer("auto", {}, async ({ server, guest }) => {
+    const gateway = await Gateway.to(server.url);
+    try {
+      const { client: observer } = await guest("Observer");
+      const truth = follow(observer.join("r"));
+      const options = { transport: "auto", minDelayMs: 20, maxDelayMs: 200, socketRetryMs: 100 };
+      const client = await server.guest("Ada", gateway, options);
+      assert.deepEqual([client.transport, gateway.refused >= 2], ["events", true]);
+      const room = client.join("r");
+      const own = follow(room);
+      await Promise.all([room.ready(), observer.join("r").ready()]);
+
+      const session = client.session;
+      const ways = [];
+      const expected = [];
+      const say = async () => {
+        expected.push(`line ${expected.length}`);
+        await room.chat(expected.at(-1));
+        ways.push(client.transport);
+      };
+      while (gateway.refused < 4) await say();
+      gateway.open = true;
+      while (client.transport !== "websocket") await say();
+      for (let more = 0; more < 20; more += 1) await say();
+      for (const { log, until } of [truth, own]) {
+        await until((log) => log.length >= expected.length);
+        assert.deepEqual(log.map(({ content }) => content), expected);
+      }
+      assert.deepEqual(new Set(ways), new Set(["events", "websocket"]));
+      assert.equal(client.session, session);
+      client.close();
+    } finally {
+      gateway.close();
+    }
   }));

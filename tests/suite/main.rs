@@ -35,6 +35,8 @@ mod transient;
 mod watch;
 mod writers;
 mod writes;
+// The same over a stream of events.
+mod events;
 // The life of a connection.
 mod attaching;
 mod closing;

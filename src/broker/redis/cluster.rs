@@ -16,9 +16,10 @@ use super::{
 use crate::{
     broker::Unavailable,
     cluster::{
-        Admission, Answer, Attempt, Cluster, Entry, Listeners, NodeReport, Order, Roll, Unreachable,
+        Admission, Answer, Attempt, Cluster, Entry, Listeners, NodeReport, Order, Posted, Roll,
+        Unreachable,
     },
-    model::{Epoch, LifeId, RoomName, UserId},
+    model::{Epoch, LifeId, RoomName, SessionId, UserId},
 };
 
 impl From<Unavailable> for Unreachable {
@@ -219,6 +220,17 @@ impl Cluster for RedisBroker {
     fn order(&self, order: Order) -> Answer<'_, ()> {
         let node = &self.0;
         async move { Ok(node.order(&order).await?) }.boxed()
+    }
+
+    fn post(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+        messages: &[Box<str>],
+    ) -> Answer<'_, Posted> {
+        let (node, user, session) = (&self.0, user.clone(), session.clone());
+        let messages = messages.to_vec();
+        async move { Ok(node.post(&user, &session, messages).await?) }.boxed()
     }
 
     fn leave(&self) {

@@ -84,6 +84,9 @@ impl Ear {
             ) => {
                 let Ok(channel) = str::from_utf8(channel) else { return };
                 if channel == self.nodes {
+                    if node.hear_of_posts(payload) {
+                        return;
+                    }
                     if let Some(bridge) = node.bridge.get() {
                         bridge.do_send(Beat);
                     }

@@ -29,6 +29,7 @@ mod lives;
 mod logs;
 mod names;
 mod node;
+mod posts;
 mod pulse;
 mod repair;
 mod reports;

@@ -21,6 +21,7 @@ use super::{
     entry::{self, Heard},
     life::OwnLife,
     names::Names,
+    posts::Posts,
     script::Call,
     servers::{Connection, Master, Masters, Servers},
     table::{Before, Roll, Table},
@@ -56,6 +57,7 @@ pub(super) struct Node {
     connections: Mutex<Vec<String>>,
     pub(super) condition: Condition,
     pub(super) publishing: Publishing,
+    pub(super) posts: Posts,
     /// On how many replicas a write has to be, as far as there are so many.
     wanted_replicas: usize,
 }
@@ -114,6 +116,7 @@ impl Node {
             connections: Mutex::default(),
             condition: Condition::default(),
             publishing: Publishing::default(),
+            posts: Posts::default(),
             wanted_replicas: settings.broker.replicas,
         }
     }

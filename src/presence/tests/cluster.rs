@@ -6,8 +6,11 @@ use std::sync::{
 use futures_util::FutureExt;
 
 use super::*;
-use crate::cluster::{
-    Admission, Answer, Attempt, Cluster, Listeners, NodeReport, Order, Unreachable,
+use crate::{
+    cluster::{
+        Admission, Answer, Attempt, Cluster, Listeners, NodeReport, Order, Posted, Unreachable,
+    },
+    model::SessionId,
 };
 
 /// What presence did to its cluster.
@@ -111,6 +114,10 @@ impl Cluster for FakeCluster {
     }
 
     fn release(&self, _: &UserId, _: usize) {}
+
+    fn post(&self, _: &UserId, _: &SessionId, _: &[Box<str>]) -> Answer<'_, Posted> {
+        async { Ok(Posted::Unknown) }.boxed()
+    }
 
     fn order(&self, _: Order) -> Answer<'_, ()> {
         async { Ok(()) }.boxed()

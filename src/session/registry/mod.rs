@@ -7,6 +7,7 @@ mod attempts;
 mod claim;
 mod orders;
 mod permit;
+mod posts;
 mod revocations;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use self::{
     claim::Claim,
     revocations::{Mark, Revocations},
 };
+use super::Post;
 use crate::{
     auth::Identity,
     cluster::{Attempt, Cluster},
@@ -116,6 +118,9 @@ struct Holder {
     link: LinkId,
     /// None until the session's actor runs.
     actor: Option<Recipient<End>>,
+    /// Where goes what its client says by requests of their own; none for a
+    /// client that says it over its socket.
+    posts: Option<Recipient<Post>>,
     token: Mark,
     claim: Claim,
     /// Why it was told to end, or is to be as soon as it runs.
@@ -241,7 +246,7 @@ impl Registry {
         let link = LinkId::next();
         inner.connections += 1;
         *inner.by_address.entry(address).or_default() += 1;
-        let holder = Holder { link, actor: None, token, claim, ending: None };
+        let holder = Holder { link, actor: None, posts: None, token, claim, ending: None };
         match inner.sessions.insert(session.clone(), holder) {
             Some(mut old) => old.end(Farewell::Replaced, None),
             None => {

@@ -2,7 +2,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use actix::prelude::*;
 
-use super::{End, Registry, revocations::Mark};
+use super::{super::Post, End, Registry, revocations::Mark};
 use crate::{
     auth::{AuthError, Identity},
     cluster::Order,
@@ -30,12 +30,14 @@ impl Permit {
     }
 
     /// From here on the session can be told to end; it is at once where there
-    /// was a reason meanwhile.
-    pub fn register(&self, actor: Recipient<End>) {
+    /// was a reason meanwhile. Where its client says what it has to say
+    /// elsewhere, that goes to `posts`.
+    pub fn register(&self, actor: Recipient<End>, posts: Option<Recipient<Post>>) {
         let mut inner = self.registry.lock();
         let reason = match inner.holder(self) {
             Some(holder) => {
                 holder.actor = Some(actor.clone());
+                holder.posts = posts;
                 holder.ending
             }
             None => Some(Farewell::Replaced),

@@ -3,8 +3,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::Event;
 use crate::{
-    model::{Body, Payload, Publication, StateEntry},
-    wire::{Protocol, frame::frame_of},
+    model::{Body, Payload, Position, Publication, StateEntry},
+    wire::{Place, Protocol, frame::frame_of, sse},
 };
 
 /// About what a message takes beside the texts of its writer.
@@ -16,6 +16,34 @@ const MEMBER: usize = 160;
 pub fn encode(protocol: Protocol, event: &Event<'_>) -> Bytes {
     match protocol {
         Protocol::Json => frame_of(OpCode::Text, size(event), |buf| json(event, buf)),
+        Protocol::Events => sse::event_of(place(event), retry(event), size(event), |buf| {
+            json(event, buf);
+        }),
+    }
+}
+
+/// What the event says of the places that its reader's rooms are at.
+fn place<'a>(event: &Event<'a>) -> Option<Place<'a>> {
+    match *event {
+        Event::Joined { room, position, .. } => Some(Place::Begin(room, position)),
+        Event::Left { room, .. } => Some(Place::End(room)),
+        Event::Published { publication, .. } => match publication.body {
+            // Nobody resumes an inbox: what is unseen there comes by itself.
+            Body::Direct { .. } => None,
+            Body::Message(_) | Body::Set { .. } => {
+                let Publication { epoch, seq, room, .. } = publication;
+                Some(Place::Reach(room, Position { epoch: *epoch, seq: *seq }))
+            }
+        },
+        _ => None,
+    }
+}
+
+/// How long a browser is to wait, in milliseconds, before it comes back.
+fn retry(event: &Event<'_>) -> Option<u64> {
+    match event {
+        Event::Closing { after_ms, .. } => Some(*after_ms),
+        _ => None,
     }
 }
 

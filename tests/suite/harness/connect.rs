@@ -88,27 +88,43 @@ impl Connect {
         Ok(stream)
     }
 
+    /// Sends the request with these header lines besides; gives the connection
+    /// and what came behind the head, or an answer of another status.
+    pub async fn ask(
+        &self,
+        lines: &str,
+        status: u16,
+    ) -> std::io::Result<Result<(TcpStream, Response, Vec<u8>), Response>> {
+        let mut stream = self.dial().await?;
+        let (path, query, port) = (&self.path, &self.query, self.port);
+        let mut request =
+            format!("GET {path}{query} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n{lines}");
+        for (name, value) in &self.headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        request.push_str("\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let (head, rest) = read_head(&mut stream).await?;
+        let mut response = Response::from_head(&head);
+        if response.status != status {
+            read_body(&mut stream, &mut response, rest).await;
+            return Ok(Err(response));
+        }
+        Ok(Ok((stream, response, rest)))
+    }
+
     /// Sends the request; gives the connection, or the refusal, or the error of
     /// a connection that was not even taken.
     pub async fn attempt(self) -> std::io::Result<Result<Wire, Response>> {
         patiently("the answer to an upgrade", async {
-            let mut stream = self.dial().await?;
-            let mut request = format!(
-                "GET {}{} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\nupgrade: websocket\r\n\
-                 connection: Upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: {KEY}\r\n",
-                self.path, self.query, self.port
+            let upgrade = format!(
+                "upgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-version: 13\r\n\
+                 sec-websocket-key: {KEY}\r\n"
             );
-            for (name, value) in &self.headers {
-                request.push_str(&format!("{name}: {value}\r\n"));
-            }
-            request.push_str("\r\n");
-            stream.write_all(request.as_bytes()).await?;
-            let (head, rest) = read_head(&mut stream).await?;
-            let mut response = Response::from_head(&head);
-            if response.status != 101 {
-                read_body(&mut stream, &mut response, rest).await;
-                return Ok(Err(response));
-            }
+            let (stream, response, rest) = match self.ask(&upgrade, 101).await? {
+                Ok(opened) => opened,
+                Err(refused) => return Ok(Err(refused)),
+            };
             assert_eq!(response.header("sec-websocket-accept"), Some(ACCEPT));
             Ok(Ok(Wire::new(stream, response, &rest)))
         })

@@ -2,7 +2,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Client, Connect, Response, eventually, http::exchange, patiently};
+use super::{Client, Connect, Listener, Response, eventually, http::exchange, patiently};
 
 /// Milliseconds since the Unix epoch.
 pub fn now_ms() -> u64 {
@@ -42,6 +42,40 @@ impl Endpoint {
     /// An upgrade request for `sub`.
     pub fn connect(&self, sub: &str) -> Connect {
         self.upgrade().bearer(&self.token(sub))
+    }
+
+    /// A request to `/events` that has no token yet.
+    pub fn events(&self) -> Connect {
+        Connect::new(self.port, "/events")
+    }
+
+    /// A stream of events for `sub` that was welcomed, in these rooms.
+    pub async fn listener(&self, sub: &str, rooms: &[&str]) -> Listener {
+        let connect = self.events().bearer(&self.token(sub));
+        let connect = rooms.iter().fold(connect, |connect, room| connect.query("room", room));
+        Listener::open(connect).await
+    }
+
+    /// Says something to a session that listens, by its user's token.
+    pub async fn say(&self, sub: &str, session: &str, message: &Value) -> Response {
+        let bearer = [("authorization", format!("Bearer {}", self.token(sub)))];
+        self.post_with(&format!("/api/v1/client/{session}"), &bearer, message).await
+    }
+
+    /// Asks, as a browser does, whether a page of this origin may ask.
+    pub async fn options(&self, path: &str, origin: &str) -> Response {
+        let headers = [("origin", origin)];
+        patiently("an HTTP answer", exchange(self.port, "OPTIONS", path, &headers, ""))
+            .await
+            .expect("the server answers")
+    }
+
+    /// A body that is sent as it is, whatever it is.
+    pub async fn post_torn(&self, path: &str, authorization: &str, body: &str) -> Response {
+        let headers = [("authorization", authorization)];
+        patiently("an HTTP answer", exchange(self.port, "POST", path, &headers, body))
+            .await
+            .expect("the server answers")
     }
 
     /// A connected client for `sub`.

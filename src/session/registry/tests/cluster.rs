@@ -7,7 +7,7 @@ use futures_util::future::{FutureExt, ready};
 
 use super::*;
 use crate::{
-    cluster::{Admission, Answer, Entry, Listeners, NodeReport, Roll, Unreachable},
+    cluster::{Admission, Answer, Entry, Listeners, NodeReport, Posted, Roll, Unreachable},
     model::{LifeId, RoomName},
 };
 
@@ -112,6 +112,10 @@ impl Cluster for Way {
     fn release(&self, user: &UserId, open: usize) {
         let key = (self.life.clone(), user.clone());
         self.shared.open.lock().unwrap().insert(key, open);
+    }
+
+    fn post(&self, _: &UserId, _: &SessionId, _: &[Box<str>]) -> Answer<'_, Posted> {
+        self.answer(|_| Posted::Unknown)
     }
 
     fn order(&self, order: Order) -> Answer<'_, ()> {

@@ -66,7 +66,7 @@ impl Running {
     fn new(permit: Permit) -> Self {
         let told = Arc::default();
         let listener = Listener(Arc::clone(&told)).start();
-        permit.register(listener.clone().recipient());
+        permit.register(listener.clone().recipient(), None);
         Self { permit, listener, told }
     }
 

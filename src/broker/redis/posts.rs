@@ -1,0 +1,161 @@
+//! Requests that came to another node than that of the session they are for.
+//!
+//! All nodes hear them on the nodes' channel; the one that has the session
+//! answers there. A request or an answer that is lost is found out by time: who
+//! asked is told that nobody can be reached, and its client asks again.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use actix::prelude::*;
+use ahash::AHashMap;
+use futures_util::future::BoxFuture;
+use log::debug;
+use redis::cmd;
+use serde::{Deserialize, Serialize};
+use tokio::{sync::oneshot, time::timeout};
+
+use super::{bridge::RedisBridge, node::Node};
+use crate::{
+    broker::Unavailable,
+    cluster::Posted,
+    model::{LifeId, RoomName, SessionId, UserId},
+};
+
+/// How long the node that has a session may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// At most so many requests of other nodes are on their way to sessions; more
+/// are let go, and their nodes' clients ask again.
+const UNDER_WAY: usize = 1024;
+
+/// What is said on the nodes' channel about requests.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Word {
+    Ask { from: LifeId, ticket: u64, session: SessionId, messages: Vec<Box<str>> },
+    Answer { to: LifeId, ticket: u64, posted: Posted },
+}
+
+/// The requests of this node that wait for an answer, and how many of others do.
+#[derive(Default)]
+pub(super) struct Posts {
+    waiting: Mutex<Waiting>,
+    under_way: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Waiting {
+    last: u64,
+    by_ticket: AHashMap<u64, oneshot::Sender<Posted>>,
+}
+
+impl Posts {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A session of this node answers a request of another.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Told {
+    to: LifeId,
+    ticket: u64,
+    posted: BoxFuture<'static, Posted>,
+}
+
+impl Node {
+    /// Asks the other nodes, if the user has connections there.
+    pub(super) async fn post(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+        messages: Vec<Box<str>>,
+    ) -> Result<Posted, Unavailable> {
+        let life = self.life();
+        let mut links = cmd("HKEYS");
+        links.arg(self.names.links(&RoomName::inbox(user)));
+        let lives: Vec<String> = self.command(&links).await?;
+        if lives.iter().all(|it| it == life.as_str()) {
+            return Ok(Posted::Unknown);
+        }
+        let (answer, answered) = oneshot::channel();
+        let ticket = {
+            let mut waiting = self.posts.waiting();
+            waiting.last += 1;
+            let ticket = waiting.last;
+            waiting.by_ticket.insert(ticket, answer);
+            ticket
+        };
+        let session = session.clone();
+        let asking = async {
+            self.speak(&Word::Ask { from: life, ticket, session, messages }).await?;
+            timeout(PATIENCE, answered).await.map_err(|_| Unavailable::Unreachable)
+        };
+        let posted = asking.await;
+        self.posts.waiting().by_ticket.remove(&ticket);
+        posted?.map_err(|_| Unavailable::Unreachable)
+    }
+
+    async fn speak(&self, word: &Word) -> Result<(), Unavailable> {
+        let Ok(word) = serde_json::to_string(word) else { return Ok(()) };
+        let mut publish = cmd(self.verb());
+        publish.arg(self.names.nodes()).arg(word);
+        self.command::<u64>(&publish).await.map(drop)
+    }
+
+    /// Whether what came over the nodes' channel was about requests.
+    pub(super) fn hear_of_posts(&self, payload: &[u8]) -> bool {
+        if payload.first() != Some(&b'{') {
+            return false;
+        }
+        match serde_json::from_slice(payload) {
+            Ok(Word::Ask { from, ticket, session, messages }) if !self.is_own(&from) => {
+                self.pass_on_post(from, ticket, session, messages);
+            }
+            Ok(Word::Answer { to, ticket, posted }) if self.is_own(&to) => {
+                if let Some(answer) = self.posts.waiting().by_ticket.remove(&ticket) {
+                    // Who asked may have gone.
+                    let _ = answer.send(posted);
+                }
+            }
+            Ok(_) => {}
+            Err(error) => debug!("a word of another node is not understood: {error}"),
+        }
+        true
+    }
+
+    fn pass_on_post(&self, to: LifeId, ticket: u64, session: SessionId, messages: Vec<Box<str>>) {
+        let (Some(listeners), Some(bridge)) = (self.listeners.get(), self.bridge.get()) else {
+            return;
+        };
+        if self.posts.under_way.load(Ordering::Relaxed) >= UNDER_WAY {
+            return;
+        }
+        if let Some(posted) = (listeners.posts)(&session, messages) {
+            self.posts.under_way.fetch_add(1, Ordering::Relaxed);
+            bridge.do_send(Told { to, ticket, posted });
+        }
+    }
+}
+
+impl Handler<Told> for RedisBridge {
+    type Result = ();
+
+    fn handle(&mut self, Told { to, ticket, posted }: Told, ctx: &mut Self::Context) {
+        let node = self.node.clone();
+        let told = async move {
+            let posted = posted.await;
+            // Where this is lost, who asked finds out by time.
+            let _ = node.speak(&Word::Answer { to, ticket, posted }).await;
+            node.posts.under_way.fetch_sub(1, Ordering::Relaxed);
+        };
+        ctx.spawn(told.into_actor(self));
+    }
+}
