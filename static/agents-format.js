@@ -22,9 +22,9 @@ export function ago(ms) {
 /** How long something took, in milliseconds. */
 export function span(ms) {
   const seconds = Math.max(1, Math.floor(ms / 1_000));
-  if (seconds < 100) return `${seconds} s`;
-  if (seconds < 6_000) return `${Math.round(seconds / 60)} min`;
-  return `${Math.round(seconds / 3_600)} h`;
+  if (seconds < 100) return `${seconds}\u00a0s`;
+  if (seconds < 6_000) return `${Math.round(seconds / 60)}\u00a0min`;
+  return `${Math.round(seconds / 3_600)}\u00a0h`;
 }
 
 /** A condition as a word. */

@@ -59,6 +59,8 @@ const single = new Chart($("agent-chart"), { height: 130, series: [{ tone: "line
 
 let fleet = new Fleet();
 let session = null;
+/** Why the server does not let this user into the room. */
+let refusal = "";
 let opened = null;
 let pointed = null;
 let wish = { text: "", condition: "", errorsOnly: false, sort: "name", falling: false };
@@ -94,9 +96,12 @@ class Session {
       log.add(message);
       schedule();
     });
-    for (const room of [this.room, this.events]) {
-      room.on("left", ({ reason }) => this.#ended || tellProblem(`The server does not let you into ${room.name} (${reason}).`));
-    }
+    this.room.on("error", (error) => {
+      if (this.#ended || this.room.state !== "left") return;
+      refusal = error.message;
+      drawEmpty();
+    });
+    this.events.on("error", (error) => !this.#ended && ($("events-problem").textContent = error.message));
   }
 
   begin() {
@@ -174,6 +179,8 @@ class Session {
 
 function start(identity) {
   fleet = new Fleet();
+  refusal = "";
+  $("events-problem").textContent = "";
   session = new Session(identity);
   view.attach(session);
   session.begin();
@@ -188,17 +195,10 @@ function signOut(problem) {
   session = null;
   view.attach(null);
   log.clear();
+  closeDrawer();
   closeAgent();
   forgetAll();
   entry.ask(problem);
-}
-
-function tellProblem(text) {
-  $("empty").hidden = false;
-  $("live").hidden = true;
-  $("empty-title").textContent = "Nothing to be seen here";
-  $("empty-text").textContent = text;
-  $("empty-command").parentElement.hidden = true;
 }
 
 // --- showing -----------------------------------------------------------------
@@ -243,10 +243,13 @@ function arrange(now = Date.now()) {
   if (text !== shownCount) $("shown").textContent = shownCount = text;
 }
 
+/** Where there are no agents, the page says how to come by some, or why there can be none. */
 function drawEmpty() {
   const isEmpty = fleet.agents.size === 0 && session?.room.state === "joined" && session.changed.size === 0;
-  if (!$("empty").hidden !== isEmpty) $("empty").hidden = !isEmpty;
-  $("live").hidden = fleet.agents.size === 0;
+  $("empty").hidden = !isEmpty;
+  $("refused").hidden = refusal === "";
+  $("refused-text").textContent = refusal;
+  $("live").hidden = fleet.agents.size === 0 || refusal !== "";
 }
 
 /** What a second changes: the figures of the whole fleet, the charts, who fell silent. */
@@ -440,7 +443,9 @@ $("room-name").textContent = roomName;
 {
   const socket = `${location.protocol.replace("http", "ws")}//${location.host}`;
   const url = socket === DEFAULT_URL ? "" : ` --url ${socket}`;
-  $("empty-command").textContent = `rookery demo agents${url}${roomName === DEFAULT_ROOM ? "" : ` --room ${roomName}`}`;
+  const command = `demo agents${url}${roomName === DEFAULT_ROOM ? "" : ` --room ${roomName}`}`;
+  $("empty-command").textContent = `rookery ${command}`;
+  $("empty-cargo").textContent = `cargo run --release -- ${command}`;
 }
 
 function ignore() {}

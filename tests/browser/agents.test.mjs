@@ -11,7 +11,7 @@ import { DemoFleet, enterFleet, makeAgent } from "./agents-fleet.mjs";
 
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 /** What the browser itself notes of a connection that breaks. */
-const NETWORK_NOISE = /WebSocket connection to|ERR_CONNECTION|ERR_INTERNET_DISCONNECTED|ERR_EMPTY_RESPONSE|status of (400|426|503)/;
+const NETWORK_NOISE = /WebSocket connection to|ERR_CONNECTION|ERR_SOCKET_NOT_CONNECTED|ERR_INTERNET_DISCONNECTED|ERR_EMPTY_RESPONSE|status of (400|426|503)/;
 const NARROW = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
 /** High enough for the rows of all agents of a test. */
 const HIGH = { viewport: { width: 1280, height: 3_600 } };
@@ -188,7 +188,7 @@ describe("stale agents", { concurrency: 2 }, () => {
     await isIn(page, "heron", "gone");
     await eventually("its throughput to count no more", async () => (await page.locator("#tile-throughput").textContent()) === "0");
     await page.locator("#tile-stale").getByText("1").waitFor();
-    await row(page, "heron").getByText("0.0").waitFor();
+    await row(page, "heron").locator(".throughput").getByText("0.0").waitFor();
 
     const again = await makeAgent(server, "heron", { status: "working", throughput: 20 });
     await isIn(page, "heron", "working");
@@ -211,7 +211,7 @@ describe("stale agents", { concurrency: 2 }, () => {
     await wren.write({ status: "idle" });
     network.cut();
     await page.locator('#connection[data-state="connecting"]').waitFor();
-    const [since] = await Promise.all([row(page, "heron").locator(".heard").textContent(), page.waitForFunction(() => /1\d s/.test(document.querySelector('[data-key="heron"] .heard').textContent))]);
+    const [since] = await Promise.all([row(page, "heron").locator(".heard").textContent(), page.waitForFunction(() => /1\d\ss/.test(document.querySelector('[data-key="heron"] .heard').textContent))]);
     assert.ok(since, "how long it was not heard is shown all the same");
     await isIn(page, "heron", "waiting");
     network.heal();
@@ -354,11 +354,23 @@ describe("looking around", { concurrency: 2 }, () => {
     await agent("heron");
     const page = await open({}, "/agents.html?room=fleet:eu");
     await enterFleet(page);
-    await page.getByText("--room fleet:eu").waitFor();
+    await page.locator("#empty-command").getByText("--room fleet:eu").waitFor();
     const wren = await makeAgent(server, "wren", {}, "fleet:eu");
     await row(page, "wren").waitFor();
     assert.deepEqual(await names(page), ["wren"]);
     wren.client.close();
+  });
+
+  fleetTest("who may not into the room is told so", async ({ server, open, agent }) => {
+    await agent("heron");
+    const page = await open();
+    await page.getByRole("button", { name: "I have a token" }).click();
+    await page.getByLabel("Token", { exact: true }).fill(server.token("carol", { grants: { lobby: ["join"] } }));
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "This room is not open to you" }).waitFor();
+    await page.locator("#refused").getByRole("alert").getByText(/join/).waitFor();
+    assert.equal(await page.locator("#grid").isVisible(), false);
+    assert.notEqual(await page.locator("#events-problem").textContent(), "");
   });
 
   fleetTest("at 390 px: nothing overflows, an agent and the events open in a drawer", async ({ open, agent }) => {
