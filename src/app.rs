@@ -25,6 +25,7 @@ use crate::{
     presence::PresenceSupervisor,
     session::{Registry, Services},
     shutdown::{self, Signals},
+    systemd,
 };
 
 pub use crate::shutdown::Handle;
@@ -136,10 +137,12 @@ impl Application {
             // Not through the logger: whatever its level, this line is to be seen.
             eprintln!("listening on http://{address}");
         }
+        systemd::tell(systemd::READY);
         let signals = rt::spawn(signals.pass_on(handle.clone()));
         let stopper = server.handle();
         let server = rt::spawn(server);
         handle.asked(1).await;
+        systemd::tell(systemd::STOPPING);
         tokio::select! {
             () = shutdown::drain(&services.registry, settings.server.drain_timeout) => {
                 stopper.stop(true).await;

@@ -31,6 +31,9 @@ pub(crate) enum Command {
     /// Play clients that show what a running server can do
     #[command(subcommand)]
     Demo(Demo),
+    /// Ask the server that runs with this configuration how it is; fails where
+    /// the answer is not 200
+    Probe(Probe),
 }
 
 #[derive(Debug, Subcommand)]
@@ -62,6 +65,13 @@ pub(crate) struct Agents {
     /// What the server's tokens are signed with [default: auth.secret; without it they are guests]
     #[arg(long, value_name = "SECRET", value_parser = secret)]
     pub(crate) secret: Option<Secret>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Probe {
+    /// /healthz: it works; /readyz: it takes new clients
+    #[arg(value_name = "PATH", default_value = "/healthz", value_parser = ["/healthz", "/readyz"])]
+    pub(crate) path: String,
 }
 
 #[derive(Debug, Args)]

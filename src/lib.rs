@@ -25,7 +25,8 @@
 //! - [`room`]: members on one worker, joining, fan-out
 //! - [`session`]: one actor for each socket
 //! - [`http`]: routes, and the way from a request to a socket
-//! - [`net`], [`shutdown`], [`app`]: sockets, the end, and all of it put together
+//! - [`net`], [`shutdown`], `systemd`, [`app`]: sockets, the end, the supervisor, and all of it
+//!   put together
 //! - [`demo`]: clients that show it
 
 pub mod app;
@@ -43,4 +44,5 @@ pub mod presence;
 pub mod room;
 pub mod session;
 pub mod shutdown;
+mod systemd;
 pub mod wire;

@@ -2,6 +2,7 @@
 //! signal.
 
 mod cli;
+mod probe;
 
 use std::{
     env,
@@ -49,6 +50,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.command {
         Some(Command::Token(token)) => print(&signed(token, &settings.auth)?),
         Some(Command::Demo(Demo::Agents(fleet))) => play(fleet, settings.auth),
+        Some(Command::Probe(asked)) => print(&probe::probe(&settings.server.listen, &asked.path)?),
         None => serve(settings),
     }
 }

@@ -63,7 +63,7 @@ fn module_of(file: &Path) -> String {
     let top = inside.iter().next().unwrap().to_string_lossy();
     let top = top.trim_end_matches(".rs");
     // The program's own files are one module: what the library does not have.
-    if top == "cli" { "main".to_owned() } else { top.to_owned() }
+    if matches!(top, "cli" | "probe") { "main".to_owned() } else { top.to_owned() }
 }
 
 /// The arrows that the code has: each `crate::x`, alone or in a group, wherever
@@ -267,7 +267,7 @@ fn documents_name_files_that_exist() {
     for document in documents {
         let text = read(&document);
         let name = document.strip_prefix(root()).unwrap().display().to_string();
-        let folders = ["src/", "tests/", "static/", "docs/", "fuzz/", ".ci/"];
+        let folders = ["src/", "tests/", "static/", "docs/", "fuzz/", ".ci/", "deploy/"];
         let is_path = |it: &&str| folders.iter().any(|folder| it.starts_with(folder));
         for path in quoted(&text).filter(is_path).filter(|it| !it.contains(['*', ' ', '<'])) {
             assert!(root().join(path).exists(), "{name} names `{path}`");

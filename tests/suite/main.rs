@@ -11,6 +11,7 @@ mod api;
 mod broker_laws;
 mod cluster;
 mod cluster_users;
+mod deploy;
 mod harness;
 mod history_checker;
 #[allow(dead_code, reason = "the tests of `auth` need more of it")]

@@ -9,6 +9,7 @@ mod http;
 mod listener;
 mod nodes;
 mod process;
+mod proxy;
 mod random;
 mod redis;
 mod wire;
@@ -23,8 +24,9 @@ pub use http::Response;
 pub use listener::{Listener, Told};
 pub use nodes::{node, node_process, nodes, nodes_with};
 pub use process::{Directory, Process, program, rookery, signal};
+pub use proxy::Proxy;
 pub use random::Random;
-pub use redis::{Certificates, RedisCluster, RedisServer, Relay, Sentinels};
+pub use redis::{Certificates, RedisCluster, RedisServer, Relay, Sentinels, free_port};
 pub use wire::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Wire, frame, header};
 
 /// How long a test waits for what must come. It guards against hanging and

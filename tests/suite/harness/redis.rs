@@ -31,7 +31,7 @@ const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
 /// A free port below the range out of which outgoing connections are given
 /// theirs, so that a server which was killed finds it free when it comes back.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static RANDOM: LazyLock<Mutex<Random>> = LazyLock::new(|| {
         Mutex::new(Random::new(u64::from(std::process::id()) << 32 ^ super::now_ms()))
     });

@@ -45,6 +45,11 @@ impl Certificates {
         self.path("authority.pem").display().to_string()
     }
 
+    /// The certificate of `localhost` and its key, in two files.
+    pub fn localhost(&self) -> [PathBuf; 2] {
+        [self.path("server.pem"), self.path("server.key")]
+    }
+
     /// What a Redis server is started with.
     pub(super) fn arguments(&self) -> Vec<String> {
         let file = |name: &str| self.path(name).display().to_string();
