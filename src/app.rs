@@ -16,7 +16,12 @@ use log::{info, warn};
 
 use crate::{
     auth::Verifier,
-    broker::{Broker, memory::MemoryBroker, redis::RedisBroker},
+    backends::{Backends, Delivery},
+    broker::{
+        Broker,
+        memory::MemoryBroker,
+        redis::{RedisBroker, RedisOutbox},
+    },
     cluster::{Cluster, Listeners},
     config::{Guest, Settings},
     http::{self, Upgradable, upgrade},
@@ -51,6 +56,7 @@ pub struct Application {
     handle: Handle,
     /// What is done again and again beside serving.
     chores: [rt::task::JoinHandle<()>; 2],
+    delivery: Delivery,
 }
 
 impl Application {
@@ -73,10 +79,14 @@ impl Application {
             listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
 
         let node: Arc<str> = settings.server.node.clone().unwrap_or_else(random_name).into();
-        let Brokers { broker, embedded, cluster } = Brokers::of(&settings, &node).await?;
+        let backends = Backends::of(&settings)?;
+        let queue = backends.queue.clone();
+        let Brokers { broker, embedded, cluster, outbox } =
+            Brokers::of(&settings, &node, &backends).await?;
         let limits = (&settings.limits, settings.server.max_connections);
         let registry = Arc::new(Registry::new(limits.0, limits.1, cluster.clone()));
-        let presence = PresenceSupervisor::new(&settings, cluster.clone()).start();
+        let presence = PresenceSupervisor::new(&settings, cluster.clone());
+        let presence = presence.telling(queue.clone()).start();
         if let Some(cluster) = &cluster {
             cluster.listen(ears(&presence, &registry));
         }
@@ -87,6 +97,8 @@ impl Application {
             cluster,
             presence,
             registry: registry.clone(),
+            asker: backends.asker.clone(),
+            hooks: backends.hooks.clone(),
             metrics: Arc::new(Metrics::default()),
             settings,
         });
@@ -108,6 +120,7 @@ impl Application {
             signals: Signals::listen()?,
             handle: Handle::new(),
             chores: [sweeper, reporter],
+            delivery: backends.deliver(outbox)?,
         })
     }
 
@@ -127,7 +140,7 @@ impl Application {
     /// # Errors
     /// What went wrong while it served.
     pub async fn run_until_stopped(self) -> anyhow::Result<()> {
-        let Self { services, addresses, server, signals, handle, chores } = self;
+        let Self { services, addresses, server, signals, handle, chores, delivery } = self;
         let settings = &services.settings;
         let guests = settings.auth.guest == Guest::On && !settings.server.is_loopback_only();
         if guests {
@@ -143,8 +156,10 @@ impl Application {
         let server = rt::spawn(server);
         handle.asked(1).await;
         systemd::tell(systemd::STOPPING);
+        let deadline = Instant::now() + settings.server.drain_timeout;
         tokio::select! {
             () = shutdown::drain(&services.registry, settings.server.drain_timeout) => {
+                delivery.finish(&services.presence, deadline).await;
                 stopper.stop(true).await;
                 info!("drained");
             }
@@ -156,6 +171,7 @@ impl Application {
         if let Some(cluster) = &services.cluster {
             cluster.leave();
         }
+        drop(delivery);
         chores.iter().chain([&signals]).for_each(rt::task::JoinHandle::abort);
         server.await.context("the server's task ended by a panic")??;
         Ok(())
@@ -182,18 +198,23 @@ struct Brokers {
     embedded: Option<Arc<MemoryBroker>>,
     /// The way to the other nodes, where there are any.
     cluster: Option<Arc<dyn Cluster>>,
+    /// Where the events of all of them wait for backends.
+    outbox: Option<Arc<RedisOutbox>>,
 }
 
 impl Brokers {
-    async fn of(settings: &Settings, node: &Arc<str>) -> anyhow::Result<Self> {
+    async fn of(settings: &Settings, node: &Arc<str>, backends: &Backends) -> anyhow::Result<Self> {
         if settings.broker.url.is_none() {
             let Settings { broker, rooms, inbox, .. } = settings;
-            let embedded = Arc::new(MemoryBroker::new(broker, rooms, inbox));
-            return Ok(Self { broker: embedded.clone(), embedded: Some(embedded), cluster: None });
+            let embedded = MemoryBroker::new(broker, rooms, inbox).telling(backends.queue.clone());
+            let (embedded, cluster, outbox) = (Arc::new(embedded), None, None);
+            let broker = embedded.clone();
+            return Ok(Self { broker, embedded: Some(embedded), cluster, outbox });
         }
-        let redis = RedisBroker::connect(settings, node.clone()).await;
+        let redis = RedisBroker::connect(settings, node.clone(), backends.hooks.clone()).await;
         let redis = Arc::new(redis.map_err(anyhow::Error::msg)?);
-        Ok(Self { broker: redis.clone(), embedded: None, cluster: Some(redis) })
+        let outbox = redis.outbox();
+        Ok(Self { broker: redis.clone(), embedded: None, cluster: Some(redis), outbox })
     }
 }
 

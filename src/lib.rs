@@ -19,6 +19,7 @@
 //! - [`auth`]: token → identity → grants
 //! - [`cluster`]: what nodes tell one another besides the logs
 //! - [`metrics`]: what is counted and measured
+//! - [`backend`]: calls to backends: telling them what happened, asking them what may
 //! - [`broker`]: logs, shared state, dedup; who is handed what
 //! - [`outbound`]: what waits to be written to one client
 //! - [`presence`]: who is where
@@ -31,6 +32,8 @@
 
 pub mod app;
 pub mod auth;
+pub mod backend;
+mod backends;
 pub mod broker;
 pub mod cluster;
 pub mod config;

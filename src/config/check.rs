@@ -4,13 +4,56 @@ use std::path::Path;
 
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
 
-use super::{Auth, ConfigError, Guest, Settings};
+use super::{Ask, Auth, ConfigError, Guest, Secret, Settings, Webhooks};
 
 impl Settings {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         self.auth.check()?;
-        self.api.check()
+        self.api.check()?;
+        self.webhooks.check()?;
+        self.ask.check()
     }
+}
+
+impl Webhooks {
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.url.is_some() {
+            signed("webhooks.keys", &self.keys)?;
+        }
+        let mut names = vec![Self::FIRST];
+        for (at, endpoint) in self.endpoint.iter().enumerate() {
+            signed(&format!("webhooks.endpoint[{at}].keys"), &endpoint.keys)?;
+            if names.contains(&endpoint.name.as_str()) {
+                let key = format!("webhooks.endpoint[{at}].name");
+                let expected = "a name that no other endpoint has; webhooks.url is called \"main\"";
+                return Err(ConfigError::value(key, format!("{:?}", endpoint.name), expected));
+            }
+            names.push(&endpoint.name);
+        }
+        Ok(())
+    }
+}
+
+impl Ask {
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.url.is_some() {
+            return signed("ask.keys", &self.keys);
+        }
+        if self.connect || !self.join.is_empty() || !self.publish.is_empty() {
+            let expected = "an address, as ask.connect, ask.join or ask.publish is set";
+            return Err(ConfigError::value("ask.url", "nothing", expected));
+        }
+        Ok(())
+    }
+}
+
+/// Whoever is called has to be able to tell who calls.
+fn signed(key: &str, keys: &[Secret]) -> Result<(), ConfigError> {
+    if keys.is_empty() {
+        let expected = "at least one key that the calls are signed with";
+        return Err(ConfigError::value(key, "nothing", expected));
+    }
+    Ok(())
 }
 
 impl Auth {

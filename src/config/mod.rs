@@ -1,6 +1,7 @@
 //! The settings of one node: a struct for each section of `config.toml`.
 
 mod api;
+mod ask;
 mod auth;
 mod broker;
 mod check;
@@ -18,8 +19,10 @@ mod secret;
 mod server;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 pub use api::{Api, ApiKey, Scope};
+pub use ask::{Ask, Otherwise};
 pub use auth::{Auth, Guest};
 pub use broker::{Broker, HostPort, RedisAddress, Topology};
 pub use error::ConfigError;
@@ -33,6 +36,7 @@ pub use presence::Presence;
 pub use rooms::{Namespace, RoomSettings, Rooms};
 pub use secret::Secret;
 pub use server::Server;
+pub use webhooks::{Endpoint, HookEvent, Webhooks};
 
 use std::path::Path;
 
@@ -62,6 +66,10 @@ pub struct Settings {
     pub rooms: Rooms,
     /// What is kept of direct messages until they are seen.
     pub inbox: Inbox,
+    /// Which backends are told who comes and goes.
+    pub webhooks: Webhooks,
+    /// What a backend is asked before it is done.
+    pub ask: Ask,
     /// What is written to standard error.
     pub log: Log,
 }

@@ -13,6 +13,7 @@ use std::{
 use ipnet::IpNet;
 use jsonwebtoken::Algorithm;
 use log::LevelFilter;
+use reqwest::Url;
 use serde::de::{self, DeserializeSeed, Deserializer, SeqAccess, Unexpected};
 
 use super::{RedisAddress, Secret};
@@ -188,6 +189,46 @@ pub(super) fn redis<'de, D: Deserializer<'de>>(from: D) -> Result<Option<RedisAd
     one(from, RedisAddress::FORMS, |written| match written {
         Written::Text("") => Some(None),
         Written::Text(text) => RedisAddress::parse(text).map(Some),
+        _ => None,
+    })
+}
+
+const URL: &str = "an address such as \"https://example.com/hooks\", without user and password";
+
+/// Where HTTP calls go. Errors of calls name the address without its query, but
+/// would show a password.
+fn parse_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let fits = matches!(url.scheme(), "http" | "https") && url.has_host();
+    (fits && url.username().is_empty() && url.password().is_none()).then_some(url)
+}
+
+/// Where HTTP calls go; empty text stands for nowhere.
+pub(super) fn url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Url>, D::Error> {
+    one(from, URL, |written| match written {
+        Written::Text("") => Some(None),
+        Written::Text(text) => parse_url(text).map(Some),
+        _ => None,
+    })
+}
+
+/// Where HTTP calls go.
+pub(super) fn some_url<'de, D: Deserializer<'de>>(from: D) -> Result<Url, D::Error> {
+    one(from, URL, |written| match written {
+        Written::Text(text) => parse_url(text),
+        _ => None,
+    })
+}
+
+/// The name of an endpoint, which stands in metrics and in keys of Redis.
+pub(super) fn endpoint_name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    one(from, "1 to 32 characters of `a-z 0-9 _ -`", |written| match written {
+        Written::Text(text) => {
+            let allowed = |byte: u8| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte)
+            };
+            ((1..=32).contains(&text.len()) && text.bytes().all(allowed)).then(|| text.to_owned())
+        }
         _ => None,
     })
 }

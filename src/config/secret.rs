@@ -34,13 +34,23 @@ impl fmt::Display for Secret {
 
 /// Whether the value of `key`, or of a part of it, is kept from being shown.
 pub(super) fn is_hidden(key: &str) -> bool {
+    const HIDDEN: [&str; 8] = [
+        "auth.secret",
+        "api.key",
+        "broker.url",
+        "webhooks.url",
+        "webhooks.keys",
+        "webhooks.endpoint",
+        "ask.url",
+        "ask.keys",
+    ];
     // What a key of a backend is called, and what it may do, is no secret.
     if key.starts_with("api.key[")
         && [".name", ".scopes", ".rooms"].iter().any(|it| key.contains(it))
     {
         return false;
     }
-    ["auth.secret", "api.key", "broker.url"].iter().any(|hidden| key.starts_with(hidden))
+    HIDDEN.iter().any(|hidden| key.starts_with(hidden))
 }
 
 /// What of an address may be shown: user, password and parameters are not.

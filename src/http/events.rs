@@ -28,7 +28,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::{net::TcpStream, sync::oneshot};
 
-use super::{cors, credentials, failure::Failure, peer, socket::Wishes};
+use super::{cors, credentials, entrance, failure::Failure, peer, socket::Wishes};
 use crate::{
     cluster::Attempt,
     model::Code,
@@ -56,11 +56,13 @@ async fn open(request: &HttpRequest, services: &Arc<Services>) -> Result<HttpRes
     services.registry.attempt(Attempt::User(&identity.profile.user)).await?;
     let later = request.headers().get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
     let rooms = services.settings.limits.rooms_per_session;
-    let Wishes { requests, session } = Wishes::read(request.query_string(), later, rooms);
+    let mut wishes = Wishes::read(request.query_string(), later, rooms);
     let stream = request.conn_data::<Origin>().and_then(Origin::stream).ok_or_else(|| {
         let message = "the connection cannot be written to";
         Failure::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, message)
     })?;
+    let identity = entrance::ask(services, identity, address, &mut wishes).await?;
+    let Wishes { requests, session } = wishes;
     let permit = services.registry.admit(address, Some(&identity), session.as_deref()).await?;
     let role = Role::Member { identity: Box::new(identity), requests };
     let answer = Answer {

@@ -107,6 +107,11 @@ impl Failure {
         self
     }
 
+    /// The same, counted as this.
+    pub(super) fn because(self, cause: &'static str) -> Self {
+        Self { cause: Some(cause), ..self }
+    }
+
     /// A word for metrics, where this refuses an upgrade.
     pub(super) fn cause(&self) -> &'static str {
         self.cause.unwrap_or(match self.status {

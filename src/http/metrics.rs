@@ -31,6 +31,12 @@ pub(super) async fn show(services: web::Data<Services>) -> HttpResponse {
     let broker = services.broker.health();
     register_node(&services, broker.ok, own);
     services.metrics.register(own);
+    if let Some(hooks) = &services.hooks {
+        hooks.register(own.sub_registry_with_prefix("webhooks"));
+    }
+    if let Some(asker) = &services.asker {
+        asker.figures().register(own);
+    }
     let of_broker = own.sub_registry_with_prefix("broker");
     register_broker(&services, broker.kind, broker.ok, of_broker);
     let mut shown = String::new();

@@ -4,6 +4,7 @@ mod api;
 mod body;
 mod cors;
 mod credentials;
+mod entrance;
 mod events;
 mod failure;
 mod guest;

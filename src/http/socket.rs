@@ -8,6 +8,7 @@ use actix_web_actors::ws;
 use super::{
     Upgradable,
     credentials::{self, offers},
+    entrance,
     failure::{Failure, Told},
     peer,
 };
@@ -50,12 +51,14 @@ async fn open_member(request: &HttpRequest, services: &Services) -> Result<HttpR
     let identity = credentials::identity(request, services)?;
     services.registry.attempt(Attempt::User(&identity.profile.user)).await?;
     let rooms = services.settings.limits.rooms_per_session;
-    let Wishes { requests, session } = Wishes::read(request.query_string(), None, rooms);
+    let mut wishes = Wishes::read(request.query_string(), None, rooms);
     let (protocol, subprotocol) = Protocol::negotiate(offers(request));
     let mut response = handshake(request)?;
     if let Some(subprotocol) = subprotocol {
         response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, subprotocol));
     }
+    let identity = entrance::ask(services, identity, address, &mut wishes).await?;
+    let Wishes { requests, session } = wishes;
     let permit = services.registry.admit(address, Some(&identity), session.as_deref()).await?;
     let role = Role::Member { identity: Box::new(identity), requests };
     Ok(sown(response.finish(), Seed { permit, role, protocol }))
@@ -130,6 +133,16 @@ impl Wishes {
         let since = |room: &String| places.iter().find(|(it, _)| it == room).map(|(_, it)| *it);
         let requests = rooms.iter().map(|room| join(room, since(room))).collect();
         Self { requests, session }
+    }
+
+    /// Rooms to join besides, where the client itself did not ask for them.
+    pub(super) fn add(&mut self, rooms: &[RoomName]) {
+        for added in rooms {
+            let is_asked_for = |request: &Incoming| matches!(&request.command, Ok(Command::Join { room, .. }) if room == added);
+            if !self.requests.iter().any(is_asked_for) {
+                self.requests.push(join(added.as_str(), None));
+            }
+        }
     }
 }
 

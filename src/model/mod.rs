@@ -43,6 +43,6 @@ pub const NAME_CHARACTERS: usize = 128;
 /// fail on the systems this server runs on; if it ever did, unpredictable ids
 /// could not be had and going on would be worse than stopping the task.
 #[expect(clippy::expect_used, reason = "see above")]
-fn random_u64() -> u64 {
+pub(crate) fn random_u64() -> u64 {
     getrandom::u64().expect("the operating system gives random numbers")
 }

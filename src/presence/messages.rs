@@ -130,6 +130,11 @@ pub struct SetStatus {
     pub meta: Option<Arc<RawValue>>,
 }
 
+/// The node ends: all of its users leave now.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Finish;
+
 /// Asks who is in a room; answered with [`News::Members`] or
 /// [`News::Unreachable`].
 #[derive(Message)]

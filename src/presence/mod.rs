@@ -11,6 +11,7 @@
 //! connected here or watched from here, and tells the others what its own part
 //! in these is. The roster folds what the others told with what is here.
 
+mod backends;
 mod following;
 mod handlers;
 mod inquiries;
@@ -24,8 +25,8 @@ mod telling;
 mod tests;
 
 pub use messages::{
-    Connect, Disconnect, Find, Headcount, Inspect, News, Register, SetStatus, Survey, Ticket,
-    Track, Untrack, Unwatch, Watch, Whereabouts, WhoIs,
+    Connect, Disconnect, Find, Finish, Headcount, Inspect, News, Register, SetStatus, Survey,
+    Ticket, Track, Untrack, Unwatch, Watch, Whereabouts, WhoIs,
 };
 pub use roster::{Effect, RoomFull, Roster};
 pub use supervisor::PresenceSupervisor;

@@ -39,6 +39,18 @@ pub enum Effect {
     Occupied(RoomName),
     /// The last one is gone.
     Deserted(RoomName),
+    /// A user came into a room, or left it; connected, or has no connection any
+    /// more, where the room is its inbox. Only where there are no other nodes.
+    Seat {
+        /// The room.
+        room: RoomName,
+        /// Who.
+        user: UserId,
+        /// Whether it came.
+        came: bool,
+        /// Whether nobody else is there.
+        alone: bool,
+    },
 }
 
 /// The room holds as many sessions as it may.
@@ -251,6 +263,16 @@ impl Roster {
         self.places.get(room).map_or_else(Default::default, |place| place.members(&self.people))
     }
 
+    /// Which users are in a room; the owner of an inbox, where it is connected.
+    pub fn users(&self, room: &RoomName) -> Vec<UserId> {
+        let owner =
+            room.as_str().strip_prefix('@').and_then(|owner| self.people.get_key_value(owner));
+        match self.places.get(room) {
+            Some(place) => place.occupants.keys().cloned().collect(),
+            None => owner.map(|(user, _)| user.clone()).into_iter().collect(),
+        }
+    }
+
     /// Which workers have sessions in a room.
     pub fn workers(&self, room: &RoomName) -> Vec<WorkerId> {
         self.places.get(room).map_or_else(Vec::new, |place| place.workers.keys().copied().collect())
@@ -312,6 +334,11 @@ impl Roster {
         let now = self.availability(user);
         if now != before {
             self.effects.push(Effect::Online(user.clone(), now));
+        }
+        let came = now != Availability::Offline;
+        if !self.has_others && came != (before != Availability::Offline) {
+            let (room, user) = (RoomName::inbox(user), user.clone());
+            self.effects.push(Effect::Seat { room, user, came, alone: true });
         }
     }
 }

@@ -16,6 +16,7 @@ use super::{
     roster::{Effect, Roster},
 };
 use crate::{
+    backend::Queue,
     cluster::Cluster,
     config::Settings,
     model::{UserId, WorkerId},
@@ -23,6 +24,9 @@ use crate::{
 
 /// How long to wait before a worker whose queue was full is tried again.
 const RETRY: Duration = Duration::from_millis(20);
+
+/// How often it is looked whether backends are to be told anew how rooms are.
+const TELL_ANEW: Duration = Duration::from_secs(1);
 
 /// At most so many messages wait of those that may be refused: the other nodes'.
 const MAILBOX: usize = 16 * 1024;
@@ -34,6 +38,8 @@ pub struct PresenceSupervisor {
     pub(super) watched: AHashMap<UserId, AHashSet<WorkerId>>,
     /// None where this node is the only one.
     pub(super) neighbours: Option<Neighbours>,
+    /// Where backends are told who comes and goes, where this node does that.
+    pub(super) queue: Option<Arc<Queue>>,
     /// The timer for the next end of a grace, and when it rings.
     expiry: Option<(SpawnHandle, Instant)>,
     retrying: bool,
@@ -49,9 +55,16 @@ impl PresenceSupervisor {
             outbox: Outbox::default(),
             watched: AHashMap::new(),
             neighbours: cluster.map(Neighbours::new),
+            queue: None,
             expiry: None,
             retrying: false,
         }
+    }
+
+    /// The same, which tells backends who comes and goes.
+    #[must_use]
+    pub fn telling(self, queue: Option<Arc<Queue>>) -> Self {
+        Self { queue, ..self }
     }
 
     /// Does what a message asks, and what follows from it. A defect that shows
@@ -72,6 +85,7 @@ impl PresenceSupervisor {
     fn settle(&mut self, ctx: &mut Context<Self>) {
         let next = self.roster.expire(Instant::now());
         self.follow_up();
+        self.tell_anew();
         self.reach_out(ctx);
         self.send(ctx);
         if let Some(next) = next
@@ -116,6 +130,9 @@ impl PresenceSupervisor {
             (Effect::Own(room, user), Some(neighbours)) => neighbours.mark(room, user),
             (Effect::Occupied(room), Some(neighbours)) => neighbours.need(&room, Need::Occupied),
             (Effect::Deserted(room), Some(_)) => self.need_no_more(&room, Need::Occupied),
+            (Effect::Seat { room, user, came, alone }, _) => {
+                self.tell_backends(&room, user, came, alone);
+            }
             (Effect::Own(..) | Effect::Occupied(_) | Effect::Deserted(_), None) => {}
         }
     }
@@ -152,5 +169,8 @@ impl Actor for PresenceSupervisor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
+        if self.queue.is_some() {
+            ctx.run_interval(TELL_ANEW, |it, ctx| it.guarded(ctx, |_| {}));
+        }
     }
 }

@@ -11,7 +11,8 @@ use super::{
     writing::{direct, publish_problem},
 };
 use crate::{
-    auth::{Action, AuthError},
+    auth::{Action, AuthError, Identity},
+    backend::{Asker, Who},
     broker::{PageRequest, PublishError, RESUME_PAGE, Receipt, Start, Unavailable},
     model::{
         Author, Body, Code, Draft, Payload, Position, Problem, RoomName, Transient, UserId,
@@ -57,15 +58,13 @@ impl Session {
                 self.require_member(&room, Action::Publish)?;
                 let author = self.author(echo)?;
                 let draft = Draft { author, body: Body::Message(payload), nonce, if_version: None };
-                self.publish(id, room, draft, ctx);
-                Ok(())
+                self.publish(id, room, draft, ctx)
             }
             Command::Set { room, key, value, if_version, nonce, echo } => {
                 self.require_member(&room, Action::Set)?;
                 let author = self.author(echo)?;
                 let draft = Draft { author, body: Body::Set { key, value }, nonce, if_version };
-                self.publish(id, room, draft, ctx);
-                Ok(())
+                self.publish(id, room, draft, ctx)
             }
             Command::Signal { room, event, data } => {
                 self.require_member(&room, Action::Publish)?;
@@ -114,7 +113,7 @@ impl Session {
             Command::History { room, before, after, limit } => {
                 self.history(id, room, PageRequest { before, after, limit }, ctx)
             }
-            Command::Refresh { token } => self.refresh(&id, &token, ctx),
+            Command::Refresh { token } => self.refresh(id, &token, ctx),
             Command::Ping => {
                 self.answer(&Event::Pong { id: id.as_ref(), timestamp: wall_clock() });
                 Ok(())
@@ -160,9 +159,17 @@ impl Session {
         }
         let link = self.link();
         let join = room::Join { link, id: id.clone(), room: room.clone(), start, sees };
-        let joined = self.worker.rooms.send(join);
+        // A member that joins anew was asked for when it came.
+        let asker = if member.rooms.contains(&room) { None } else { self.asker()? };
+        let (asked, rooms) = (room.clone(), self.worker.rooms.clone());
+        let joined = async move {
+            if let Some((asker, author)) = asker {
+                asker.join(who(&author), &asked).await?;
+            }
+            rooms.send(join).await.unwrap_or_else(|_| Err(internal()))
+        };
         self.await_done(ctx, joined, move |act, joined, _| {
-            match joined.unwrap_or_else(|_| Err(internal())) {
+            match joined {
                 Ok(()) => {
                     if let Some(member) = &mut act.member {
                         member.rooms.insert(room);
@@ -186,13 +193,24 @@ impl Session {
         Ok(())
     }
 
-    fn publish(&mut self, id: Id, room: RoomName, draft: Draft, ctx: &mut Context<Self>) {
-        let broker = self.services().broker.clone();
+    fn publish(
+        &mut self,
+        id: Id,
+        room: RoomName,
+        draft: Draft,
+        ctx: &mut Context<Self>,
+    ) -> Result<(), Problem> {
+        let (broker, asker) = (self.services().broker.clone(), self.asker()?);
         let asked = room.clone();
-        let published = async move { broker.publish(&asked, draft).await };
-        self.await_done(ctx, published, move |act, published, _| {
-            act.published(&id, &room, published);
+        let published = async move {
+            let draft = asked_for(asker, &asked, draft).await?;
+            Ok::<_, Problem>(broker.publish(&asked, draft).await)
+        };
+        self.await_done(ctx, published, move |act, published, _| match published {
+            Ok(published) => act.published(&id, &room, published),
+            Err(problem) => act.refuse(&id, &problem),
         });
+        Ok(())
     }
 
     fn published(&self, id: &Id, room: &RoomName, published: Result<Receipt, PublishError>) {
@@ -226,11 +244,19 @@ impl Session {
         ctx: &mut Context<Self>,
     ) -> Result<(), Problem> {
         let author = self.author(true)?;
-        let broker = self.services().broker.clone();
-        let sent = async move { direct(&*broker, author, to, payload, nonce).await };
+        let (broker, asker) = (self.services().broker.clone(), self.asker()?);
+        let sent = async move {
+            let inbox = RoomName::inbox(&to);
+            let body = Body::Direct { to: to.clone(), payload };
+            let draft = Draft { author, body, nonce, if_version: None };
+            let Draft { author, body, nonce, .. } = asked_for(asker, &inbox, draft).await?;
+            let Body::Direct { to, payload } = body else { return Err(internal()) };
+            let sent = direct(&*broker, author, to, payload, nonce).await;
+            sent.map_err(|error| publish_problem(error, IF_VERSION))
+        };
         self.await_done(ctx, sent, move |act, sent, _| match sent {
             Ok(receipt) => act.appended(&id, receipt),
-            Err(error) => act.refuse(&id, &publish_problem(error, IF_VERSION)),
+            Err(problem) => act.refuse(&id, &problem),
         });
         Ok(())
     }
@@ -262,25 +288,45 @@ impl Session {
     }
 
     /// A new token: its time and its grants hold from now on.
-    fn refresh(&mut self, id: &Id, token: &Token, ctx: &mut Context<Self>) -> Result<(), Problem> {
-        let refused = self.services().metrics.tokens_refused.clone();
-        let rejected = |error: AuthError| {
-            refused.count(error.cause());
-            Problem::new(Code::TokenRejected, format!("`token`: {error}"))
-        };
+    fn refresh(&mut self, id: Id, token: &Token, ctx: &mut Context<Self>) -> Result<(), Problem> {
         let verified = self.services().verifier.verify(token.as_str(), wall_clock());
-        let identity = verified.map_err(rejected)?;
+        let identity = verified.map_err(|error| self.rejected(error))?;
         if identity.profile.user != self.member()?.identity.profile.user {
             let message = "`token`: expected a token of the same `sub`";
             return Err(Problem::new(Code::TokenRejected, message));
         }
-        self.permit().renew(&identity).map_err(rejected)?;
+        let Some(asker) = self.services().asker.clone() else {
+            return self.refreshed(&id, identity, ctx);
+        };
+        let asked = async move { asker.connect(identity, None).await };
+        self.await_done(ctx, asked, move |act, asked, ctx| {
+            // The rooms are for those who begin.
+            let refreshed = asked.and_then(|(identity, _)| act.refreshed(&id, identity, ctx));
+            if let Err(problem) = refreshed {
+                act.refuse(&id, &problem);
+            }
+        });
+        Ok(())
+    }
+
+    fn refreshed(
+        &mut self,
+        id: &Id,
+        identity: Identity,
+        ctx: &mut Context<Self>,
+    ) -> Result<(), Problem> {
+        self.permit().renew(&identity).map_err(|error| self.rejected(error))?;
         let expires_at = identity.expires_at;
         self.member_mut()?.identity = identity;
         self.reply_refreshed(id, expires_at);
         self.renew();
         self.watch_expiry(ctx);
         Ok(())
+    }
+
+    fn rejected(&self, error: AuthError) -> Problem {
+        self.services().metrics.tokens_refused.count(error.cause());
+        Problem::new(Code::TokenRejected, format!("`token`: {error}"))
     }
 
     fn reply_refreshed(&self, id: &Id, expires_at: Option<u64>) {
@@ -369,6 +415,12 @@ impl Session {
         Ok(Author { user: Some(self.user()?), session, echo })
     }
 
+    /// Whom to ask, where somebody is to be, and who it is that wants something.
+    fn asker(&self) -> Result<Option<(Arc<Asker>, Author)>, Problem> {
+        let Some(asker) = &self.services().asker else { return Ok(None) };
+        Ok(Some((asker.clone(), self.author(true)?)))
+    }
+
     fn require_grant(&self, room: &RoomName, action: Action) -> Result<(), Problem> {
         if self.member()?.identity.grants.allows(action, room) {
             return Ok(());
@@ -384,6 +436,21 @@ impl Session {
         }
         self.require_grant(room, action)
     }
+}
+
+fn who(author: &Author) -> Who<'_> {
+    Who { user: author.user.as_ref(), session: author.session.as_ref() }
+}
+
+/// What is written, after the backend was asked where it is to be.
+async fn asked_for(
+    asker: Option<(Arc<Asker>, Author)>,
+    room: &RoomName,
+    draft: Draft,
+) -> Result<Draft, Problem> {
+    let Some((asker, author)) = asker else { return Ok(draft) };
+    let body = asker.publish(who(&author), room, draft.body).await?;
+    Ok(Draft { body, ..draft })
 }
 
 fn internal() -> Problem {

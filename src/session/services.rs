@@ -5,6 +5,7 @@ use actix::prelude::*;
 use super::registry::Registry;
 use crate::{
     auth::{AuthError, Identity, Verifier},
+    backend::{Asker, Hooks},
     broker::Broker,
     cluster::Cluster,
     config::Settings,
@@ -29,6 +30,10 @@ pub struct Services {
     pub presence: Addr<PresenceSupervisor>,
     /// Which connections there are.
     pub registry: Arc<Registry>,
+    /// By which a backend is asked, where one is.
+    pub asker: Option<Arc<Asker>>,
+    /// The backends that are told, where any are.
+    pub hooks: Option<Arc<Hooks>>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }

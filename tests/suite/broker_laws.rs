@@ -544,7 +544,8 @@ async fn embedded() -> (Arc<dyn Broker>, Beside) {
 async fn redis() -> (Arc<dyn Broker>, Beside) {
     let server = RedisServer::start().await;
     let settings = settings(&server.url());
-    let broker = RedisBroker::connect(&settings, "node".into()).await.expect("Redis is there");
+    let broker =
+        RedisBroker::connect(&settings, "node".into(), None).await.expect("Redis is there");
     (Arc::new(broker), Some(server))
 }
 

@@ -38,6 +38,9 @@ mod writers;
 mod writes;
 // The same over a stream of events.
 mod events;
+// Backends.
+mod asking;
+mod webhooks;
 // The life of a connection.
 mod attaching;
 mod closing;

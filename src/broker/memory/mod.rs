@@ -20,6 +20,7 @@ use super::{
     RoomsRequest, Snapshot, Start, StatePage, StateRequest, Subscriber, Unavailable, room_settings,
 };
 use crate::{
+    backend::Queue,
     config,
     model::{Draft, Epoch, Position, RoomName, Seq, Transient, UserId, WorkerId, wall_clock},
 };
@@ -40,6 +41,8 @@ pub struct MemoryBroker {
     /// About how many bytes all rooms may take, and take.
     memory: usize,
     held: AtomicUsize,
+    /// Where backends are told of messages.
+    queue: Option<Arc<Queue>>,
 }
 
 impl MemoryBroker {
@@ -52,7 +55,14 @@ impl MemoryBroker {
             inbox: inbox.clone(),
             memory: broker.memory,
             held: AtomicUsize::new(0),
+            queue: None,
         }
+    }
+
+    /// The same, which tells backends what is written.
+    #[must_use]
+    pub fn telling(self, queue: Option<Arc<Queue>>) -> Self {
+        Self { queue, ..self }
     }
 
     /// Lets go of entries, nonces and rooms that are over their time. Worth
@@ -136,9 +146,10 @@ impl Broker for MemoryBroker {
     }
 
     fn publish(&self, room: &RoomName, draft: Draft) -> Answer<'_, Receipt, PublishError> {
+        let queue = self.queue.as_deref();
         let published = self
             .require_memory()
-            .and_then(|()| self.with(room, |held| held.publish(room, draft, wall_clock())));
+            .and_then(|()| self.with(room, |held| held.publish(room, draft, wall_clock(), queue)));
         ready(published.unwrap_or_else(|full| Err(full.into()))).boxed()
     }
 

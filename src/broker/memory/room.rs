@@ -6,6 +6,7 @@ use super::{
     state::State,
 };
 use crate::{
+    backend::{Queue, What},
     broker::{
         Delivery, Inbox, Page, PageRequest, PublishError, Receipt, Snapshot, Start, StatePage,
         StateRequest, Subscriber,
@@ -79,6 +80,7 @@ impl Room {
         room: &RoomName,
         draft: Draft,
         now: Timestamp,
+        queue: Option<&Queue>,
     ) -> Result<Receipt, PublishError> {
         // A retry is found before its condition is looked at: the write it
         // repeats is what changed the version.
@@ -120,6 +122,9 @@ impl Room {
         });
         self.used = now;
         self.log.append(entry.clone(), self.bounds());
+        if let Some(queue) = queue {
+            queue.tell(room, &What::Message(entry.clone()));
+        }
         self.hand_on(&Delivery::Published(entry));
         Ok(Receipt { position, duplicate: false })
     }

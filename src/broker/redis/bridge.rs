@@ -8,6 +8,7 @@ use std::{
 };
 
 use actix::prelude::*;
+use ahash::AHashSet;
 use futures_util::future::FutureExt;
 use log::{error, info, warn};
 use redis::{ErrorKind, RedisError, RedisResult, cmd};
@@ -64,6 +65,10 @@ pub(crate) struct RedisBridge {
     tidied_at: Instant,
     /// Whether the rooms are being looked after.
     caring: bool,
+    /// The rooms of which the deliverer has still to be told that events wait.
+    pub(super) eventful: AHashSet<RoomName>,
+    /// Whether it is being told of others.
+    pub(super) announcing: bool,
 }
 
 /// How far something that is made is.
@@ -106,6 +111,13 @@ pub(super) struct Release {
     pub(super) open: usize,
 }
 
+/// Events of a room wait for a backend now.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct EventsWait {
+    pub(super) room: RoomName,
+}
+
 /// This node ends.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -139,6 +151,8 @@ impl RedisBridge {
             lives: Lives::default(),
             tidied_at: Instant::now(),
             caring: false,
+            eventful: AHashSet::new(),
+            announcing: false,
         });
         if node.bridge.set(bridge.clone()).is_ok() {
             bridge.do_send(Begin);

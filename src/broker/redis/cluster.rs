@@ -9,11 +9,13 @@ use redis::cmd;
 use super::{
     RedisBroker,
     bridge::{Leave, Release},
-    entry,
+    entry::{self, RollVersion},
+    logs::millis,
     node::Node,
     script::{ADMIT, ATTEMPT, ORDER, TELL},
 };
 use crate::{
+    backend::Wants,
     broker::Unavailable,
     cluster::{
         Admission, Answer, Attempt, Cluster, Entry, Listeners, NodeReport, Order, Posted, Roll,
@@ -21,6 +23,10 @@ use crate::{
     },
     model::{Epoch, LifeId, RoomName, SessionId, UserId},
 };
+
+/// What a telling is answered by: how many entries changed, how many this life has
+/// in the room, the roll's epoch and version, and what backends are told.
+type Told = (u64, u64, String, u64, Vec<u64>);
 
 impl From<Unavailable> for Unreachable {
     fn from(_: Unavailable) -> Self {
@@ -38,19 +44,33 @@ impl Node {
         if entries.iter().any(|(_, entry)| entry.is_some()) {
             self.index(&life, room).await?;
         }
+        let hooks = self.hooks_of(room, Wants::presence).await?;
+        let keys = [self.names.who(room), self.names.lives_in(room)].into_iter();
+        let (known, lost) = self.roll_made(room);
+        let (epoch, version) =
+            known.map_or_else(Default::default, |it| (it.epoch.to_string(), it.version));
         let mut call = TELL
-            .call([self.names.who(room)])
+            .call(keys.chain(hooks.keys()))
             .arg(self.names.channel(room))
             .arg(self.verb())
             .arg(life.as_str())
             .arg(Epoch::random().to_string())
-            .arg(entry::encode_change(&life, &entries));
+            .arg(entry::encode_change(&life, &entries))
+            .arg(epoch)
+            .arg(version)
+            .arg(u8::from(lost))
+            .arg(millis(self.lease));
+        call = hooks.add_to(call);
         for (user, entry) in &entries {
             call = call.arg(user.as_str()).arg(entry::encode_entry(entry.as_ref()));
         }
-        let told = self.run::<u64>(call).await;
+        let told = self.run::<Told>(call).await;
         self.left_by(&life, room);
-        told.map(drop)
+        let (_, own, epoch, version, report) = told?;
+        let version = Epoch::parse(&epoch).map(|epoch| RollVersion { epoch, version });
+        self.made_roll(room, own, version);
+        self.events_told(room, &hooks, &report);
+        Ok(())
     }
 
     /// All entries of a room, with the version they make; those of this process

@@ -9,9 +9,10 @@ use std::{
 use ahash::{AHashMap, AHashSet};
 use redis::cmd;
 
-use super::node::Node;
+use super::{entry::RollVersion, node::Node};
 use crate::{
     broker::Unavailable,
+    cluster,
     model::{LifeId, RoomName},
 };
 
@@ -33,6 +34,11 @@ struct State {
     beaten_at: Option<Instant>,
     /// The rooms in which the present life has something, as Redis knows them.
     indexed: AHashSet<RoomName>,
+    /// The rooms in which this process has entries, whichever its life, with the
+    /// last version of each roll that it made.
+    rolls: AHashMap<RoomName, RollVersion>,
+    /// Until when rolls that Redis lost are filled again.
+    refilled_at: Option<Instant>,
     /// Where lives that are over may have left something after they were reaped.
     left: AHashMap<LifeId, AHashSet<RoomName>>,
 }
@@ -112,11 +118,43 @@ impl Node {
         LifeId::random(&self.own.name)
     }
 
+    /// What this process last made of the roll of a room while it had entries
+    /// there, and whether Redis may have lost the rolls just now.
+    pub(super) fn roll_made(&self, room: &RoomName) -> (Option<RollVersion>, bool) {
+        let state = self.own.state();
+        let lost = state.refilled_at.is_some_and(|at| Instant::now() < at);
+        (state.rolls.get(room).copied(), lost)
+    }
+
+    /// This process made this of the roll of a room, in which it has so many
+    /// entries. Where the roll turns out to have lost its data, all that this
+    /// process knows is to be told again.
+    pub(super) fn made_roll(&self, room: &RoomName, entries: u64, version: Option<RollVersion>) {
+        let now = Instant::now();
+        let mut state = self.own.state();
+        let known = match version.filter(|_| entries > 0) {
+            Some(version) => state.rolls.insert(room.clone(), version),
+            None => state.rolls.remove(room),
+        };
+        let grown_on = |known: RollVersion| {
+            version.is_some_and(|it| it.epoch == known.epoch && it.version >= known.version)
+        };
+        let is_new = state.refilled_at.is_none_or(|at| at <= now);
+        if is_new && known.is_some_and(|known| !grown_on(known)) {
+            state.refilled_at = Some(now + self.lease);
+            drop(state);
+            if let Some(listeners) = self.listeners.get() {
+                listeners.presence.do_send(cluster::Heard::Anew);
+            }
+        }
+    }
+
     /// Another life begins, counted since a beat that began then.
     pub(super) fn live_anew(&self, life: LifeId, began: Instant) {
         let former = self.life();
         let mut state = self.own.state();
         state.beaten_at = Some(began);
+        state.refilled_at = Some(began + self.lease);
         // A process that stood still for a while may have told something after
         // it was reaped, where it believed to be indexed already.
         let indexed = std::mem::take(&mut state.indexed);

@@ -92,6 +92,8 @@ impl Node {
         // Without a nonce, a key that is of the same slot stands in its place.
         let user = draft.author.user.as_ref();
         keys.push(nonce.map_or(meta, |nonce| self.names.nonce(room, user, nonce)));
+        let hooks = self.hooks_of(room, |wants| wants.messages).await?;
+        keys.extend(hooks.keys());
         let call = PUBLISH.call(keys).arg(&channel).arg(self.verb()).arg(entry::encode(&draft));
         let mut call = bounded(call, self.known(&channel), &settings).arg(dedup);
         call = match &draft.body {
@@ -109,6 +111,7 @@ impl Node {
         };
         let is_followed = self.table().get(&channel).is_some();
         let call = call.arg(if is_followed { KEPT } else { 0 }).arg(millis(settings.state_ttl));
+        let call = hooks.add_to(call);
         let answer: Vec<Value> = self.run_safely(call).await?;
         let mut answer = answer.into_iter();
         let verdict: String = next(&mut answer)?;
@@ -126,6 +129,10 @@ impl Node {
                 let epoch: String = next(&mut answer)?;
                 let position = position(&epoch, next(&mut answer)?)?;
                 let duplicate = verdict == "duplicate";
+                if !duplicate {
+                    let report: Vec<u64> = next(&mut answer)?;
+                    self.events_told(room, &hooks, &report);
+                }
                 if !duplicate && let Some(followed) = self.table().get(&channel) {
                     followed.reached(position);
                 }
@@ -222,7 +229,7 @@ fn bounded(call: Call, known: (String, String, u64), settings: &RoomSettings) ->
         .arg(millis(settings.history_ttl))
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -23,12 +23,14 @@ mod cluster;
 mod entry;
 mod feed;
 mod feeding;
+mod hooking;
 mod life;
 mod listing;
 mod lives;
 mod logs;
 mod names;
 mod node;
+mod outbox;
 mod posts;
 mod pulse;
 mod repair;
@@ -39,7 +41,9 @@ mod table;
 
 use std::sync::Arc;
 
-use crate::config::Settings;
+use crate::{backend::Hooks, config::Settings};
+
+pub use self::outbox::RedisOutbox;
 
 use self::{bridge::RedisBridge, node::Node, servers::Servers};
 
@@ -48,16 +52,27 @@ use self::{bridge::RedisBridge, node::Node, servers::Servers};
 pub struct RedisBroker(Arc<Node>);
 
 impl RedisBroker {
-    /// Connects to the Redis of `settings`, for the node of this name. Redis may
-    /// be away: then nothing can be done until it is there.
+    /// Connects to the Redis of `settings`, for the node of this name, which tells
+    /// `hooks` what happens. Redis may be away: then nothing can be done until it
+    /// is there.
     ///
     /// # Errors
     /// Settings that cannot work, and a Redis that does not let this node in, in
     /// words for people.
-    pub async fn connect(settings: &Settings, name: Arc<str>) -> Result<Self, String> {
+    pub async fn connect(
+        settings: &Settings,
+        name: Arc<str>,
+        hooks: Option<Arc<Hooks>>,
+    ) -> Result<Self, String> {
         let url = settings.broker.url.as_ref().ok_or("broker.url: got nothing")?;
-        let node = Arc::new(Node::new(settings, Servers::new(url, &settings.broker)?, name));
+        let servers = Servers::new(url, &settings.broker)?;
+        let node = Arc::new(Node::new(settings, servers, name, hooks));
         RedisBridge::begin(&node).await.map_err(|error| format!("broker.url: {url}: {error}"))?;
         Ok(Self(node))
+    }
+
+    /// Where the events of all nodes wait for backends.
+    pub fn outbox(&self) -> Option<Arc<RedisOutbox>> {
+        RedisOutbox::new(&self.0).map(Arc::new)
     }
 }

@@ -70,6 +70,41 @@ impl Names {
         self.name("who", room.as_str())
     }
 
+    /// How many entries each life has in the roll of a room.
+    pub(super) fn lives_in(&self, room: &RoomName) -> String {
+        self.name("lives-in", room.as_str())
+    }
+
+    /// What backends were not told of a room.
+    pub(super) fn untold(&self, room: &RoomName) -> String {
+        self.name("untold", room.as_str())
+    }
+
+    /// What a backend is still to be told of a room.
+    pub(super) fn events(&self, room: &RoomName, endpoint: &str) -> String {
+        format!("{}:{endpoint}", self.name("events", room.as_str()))
+    }
+
+    /// In which rooms events may come to wait.
+    pub(super) fn expected(&self) -> String {
+        self.name("expected", "webhooks")
+    }
+
+    /// In which rooms events came to wait just now.
+    pub(super) fn ready(&self) -> String {
+        self.name("ready", "webhooks")
+    }
+
+    /// Who delivers events.
+    pub(super) fn deliverer(&self) -> String {
+        self.name("deliverer", "webhooks")
+    }
+
+    /// How many events wait for each backend.
+    pub(super) fn waiting(&self) -> String {
+        self.name("waiting", "webhooks")
+    }
+
     /// How many connections each life has of a user, whose inbox this is.
     pub(super) fn links(&self, inbox: &RoomName) -> String {
         self.name("links", inbox.as_str())

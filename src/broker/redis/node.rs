@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use super::{
     bridge::{LinkFailed, RedisBridge},
     entry::{self, Heard},
+    hooking::Hooking,
     life::OwnLife,
     names::Names,
     posts::Posts,
@@ -27,6 +28,7 @@ use super::{
     table::{Before, Roll, Table},
 };
 use crate::{
+    backend::Hooks,
     broker::{Delivery, Unavailable, room_settings},
     cluster::{self, Listeners, Order},
     config::{self, RoomSettings, Settings},
@@ -58,6 +60,8 @@ pub(super) struct Node {
     pub(super) condition: Condition,
     pub(super) publishing: Publishing,
     pub(super) posts: Posts,
+    /// Who is told of what, where anybody is.
+    pub(super) hooking: Option<Hooking>,
     /// On how many replicas a write has to be, as far as there are so many.
     wanted_replicas: usize,
 }
@@ -99,7 +103,12 @@ pub(super) struct Condition {
 }
 
 impl Node {
-    pub(super) fn new(settings: &Settings, servers: Servers, name: Arc<str>) -> Self {
+    pub(super) fn new(
+        settings: &Settings,
+        servers: Servers,
+        name: Arc<str>,
+        hooks: Option<Arc<Hooks>>,
+    ) -> Self {
         Self {
             servers,
             names: Names::new(&settings.broker.prefix),
@@ -117,6 +126,7 @@ impl Node {
             condition: Condition::default(),
             publishing: Publishing::default(),
             posts: Posts::default(),
+            hooking: hooks.map(Hooking::new),
             wanted_replicas: settings.broker.replicas,
         }
     }

@@ -24,6 +24,7 @@ use super::{
     script::{BEAT, CONDEMN, Call, REAP},
 };
 use crate::{
+    backend::Wants,
     broker::Unavailable,
     cluster::{self, Order},
     model::{Epoch, LifeId, RoomName, wall_clock},
@@ -318,13 +319,17 @@ impl Node {
 
     async fn reap_room(&self, life: &LifeId, room: &str) -> Result<(), Unavailable> {
         let room = RoomName::named(room);
+        let hooks = self.hooks_of(&room, Wants::presence).await?;
+        let keys = [self.names.who(&room), self.names.lives_in(&room)].into_iter();
         let call = REAP
-            .call([self.names.who(&room), self.names.links(&room)])
+            .call(keys.chain(hooks.keys()).chain([self.names.links(&room)]))
             .arg(self.names.channel(&room))
             .arg(self.verb())
             .arg(life.as_str())
             .arg(Epoch::random().to_string());
-        self.run::<u64>(call).await.map(drop)
+        let (_, report): (u64, Vec<u64>) = self.run(hooks.add_to(call)).await?;
+        self.events_told(&room, &hooks, &report);
+        Ok(())
     }
 }
 

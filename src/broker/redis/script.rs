@@ -20,7 +20,7 @@ macro_rules! scripts {
 
 scripts! {
     /// Appends to a log.
-    PUBLISH = "room.lua" "publish.lua";
+    PUBLISH = "room.lua" "hooks.lua" "publish.lua";
     /// Where a log ends.
     TOUCH = "room.lua" "touch.lua";
     /// Log and state.
@@ -34,11 +34,11 @@ scripts! {
     /// What a user has seen.
     SEEN = "room.lua" "seen.lua";
     /// Who is in a room by a node's word.
-    TELL = "roll.lua" "tell.lua";
+    TELL = "roll.lua" "hooks.lua" "seats.lua" "tell.lua";
     /// How many users are in a room.
     HEADCOUNT = "headcount.lua";
     /// A life is over.
-    REAP = "roll.lua" "reap.lua";
+    REAP = "roll.lua" "hooks.lua" "seats.lua" "reap.lua";
     /// A node is alive.
     BEAT = "beat.lua";
     /// A node is not.
@@ -49,6 +49,18 @@ scripts! {
     ADMIT = "admit.lua";
     /// Somebody tries to.
     ATTEMPT = "attempt.lua";
+    /// Events that wait for a backend.
+    TAKE = "hooks.lua" "take.lua";
+    /// It has them.
+    TAKEN = "taken.lua";
+    /// Events may come to wait.
+    EXPECT = "expect.lua";
+    /// None do.
+    EXPECT_NO_MORE = "expect_no_more.lua";
+    /// Who delivers them.
+    DELIVERER = "deliverer.lua";
+    /// Who does not any more.
+    RESIGN = "resign.lua";
 }
 
 impl Script {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Effect, Roster};
-use crate::model::{RoomName, UserId, WorkerId};
+use crate::model::{LinkId, RoomName, UserId, WorkerId};
 
 impl Roster {
     /// Lets those go whose grace is over, and what was doubted for too long;
@@ -11,6 +11,15 @@ impl Roster {
     pub fn expire(&mut self, now: Instant) -> Option<Instant> {
         let departure = self.expire_graces(now);
         [departure, self.expire_doubts(now)].into_iter().flatten().min()
+    }
+
+    /// The node ends, and with it what it knows: all leave now.
+    pub fn end(&mut self, now: Instant) {
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        for link in links {
+            self.disconnect(link, now);
+        }
+        self.expire_graces(now + self.grace);
     }
 
     fn expire_graces(&mut self, now: Instant) -> Option<Instant> {

@@ -36,6 +36,12 @@ impl Roster {
         own
     }
 
+    /// The rooms that somebody of this node is in, the inboxes of those who are
+    /// connected among them.
+    pub fn occupied(&self) -> Vec<RoomName> {
+        self.places.keys().cloned().chain(self.people.keys().map(RoomName::inbox)).collect()
+    }
+
     pub(super) fn note_own(&mut self, room: &RoomName, user: &UserId) {
         if self.has_others {
             self.effects.push(Effect::Own(room.clone(), user.clone()));

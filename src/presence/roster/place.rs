@@ -185,8 +185,15 @@ impl Roster {
         act: impl FnOnce(&mut Occupant),
     ) {
         let Some(place) = self.places.get_mut(room) else { return };
+        let before = place.occupants.len();
         if let Some(changes) = place.alter(user, &self.people, act) {
             self.effects.push(Effect::Room(room.clone(), changes));
+        }
+        let after = place.occupants.len();
+        if !self.has_others && after != before {
+            let (came, alone) = (after > before, after.min(before) == 0);
+            let (room, user) = (room.clone(), user.clone());
+            self.effects.push(Effect::Seat { room, user, came, alone });
         }
     }
 

@@ -48,7 +48,10 @@ impl Stage {
                     told.push(format!("#{}", diff.count));
                 }
                 Effect::Online(user, it) => told.push(format!("{user}={it:?}").to_lowercase()),
-                Effect::Own(..) | Effect::Occupied(_) | Effect::Deserted(_) => {}
+                Effect::Own(..)
+                | Effect::Occupied(_)
+                | Effect::Deserted(_)
+                | Effect::Seat { .. } => {}
             }
         }
         told

@@ -2,6 +2,7 @@
 //! its own), a WebSocket client that can misbehave on purpose, and HTTP.
 
 mod app;
+mod backend;
 mod client;
 mod connect;
 mod endpoint;
@@ -17,6 +18,7 @@ mod wire;
 use std::{future::Future, time::Duration};
 
 pub use app::TestApp;
+pub use backend::{Backend, Call, Reply};
 pub use client::{Client, came, listed, seqs, since, went};
 pub use connect::Connect;
 pub use endpoint::{Endpoint, SECRET, claims, now_ms, now_s, sign, sign_with_secret};

@@ -1,12 +1,12 @@
 -- Appends to a room's log and hands on, in one step.
--- KEYS: meta, log, state, nonce.
+-- KEYS: meta, log, state, nonce, untold, streams of hooks.
 -- ARGV: channel, verb, payload; fresh, known epoch, known seq; entries, bytes,
 -- age; how long the nonce is remembered, 0 where there is none; 'set' for a write
 -- to the state, with its key, '1' if it has a value, the value, and the version
 -- expected or ''; keys and bytes the state may have; for how long the room is to
--- be kept at least, and for how long if it has state.
--- Answers {'appended' | 'duplicate', epoch, seq}, {'conflict', version, value}
--- or {'full'}.
+-- be kept at least, and for how long if it has state; the hooks.
+-- Answers {'appended', epoch, seq, report}, {'duplicate', epoch, seq},
+-- {'conflict', version, value} or {'full'}.
 local channel, verb, payload, fresh, known_epoch, known_seq = unpack(ARGV, 1, 6)
 local limit = { entries = tonumber(ARGV[7]), bytes = tonumber(ARGV[8]), age = tonumber(ARGV[9]) }
 local dedup = tonumber(ARGV[10])
@@ -87,4 +87,8 @@ end
 keep(KEYS[1], whole)
 
 redis.call(verb, channel, 'm ' .. room.epoch .. ' ' .. room.seq .. ' ' .. room.clock .. ' ' .. payload)
-return { 'appended', room.epoch, room.seq }
+read_hooks(5, 20)
+if #hooks > 0 then
+  emit('m', '', room.epoch .. ' ' .. room.seq .. ' ' .. room.clock .. ' ' .. payload)
+end
+return { 'appended', room.epoch, room.seq, report() }

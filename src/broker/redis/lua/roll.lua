@@ -3,14 +3,20 @@
 -- How long, in milliseconds, the head of a roll without entries is kept.
 local EMPTY = 3600000
 
+-- The epoch of the roll and its version; no epoch where there was never a change.
+local function head()
+  local head = redis.call('HGET', KEYS[1], '')
+  if not head then
+    return nil, 0
+  end
+  local epoch, version = head:match('^(%x+) (%d+)$')
+  return epoch, tonumber(version)
+end
+
 -- Raises the version, and hands the change on under it.
 local function proclaim(channel, verb, fresh, change)
-  local head = redis.call('HGET', KEYS[1], '')
-  local epoch, version = fresh, 0
-  if head then
-    epoch, version = head:match('^(%x+) (%d+)$')
-  end
-  version = version + 1
+  local epoch, version = head()
+  epoch, version = epoch or fresh, version + 1
   redis.call('HSET', KEYS[1], '', epoch .. ' ' .. version)
   if redis.call('HLEN', KEYS[1]) == 1 then
     redis.call('PEXPIRE', KEYS[1], EMPTY)

@@ -94,6 +94,7 @@ impl Node {
                     let before = before.unwrap_or(Availability::Offline);
                     assert_ne!(before, availability, "{user} is as before");
                 }
+                Effect::Seat { room, user, .. } => panic!("{user} in {room}: Redis tells that"),
                 Effect::Own(room, user) => {
                     self.dirty.insert((room, user));
                 }

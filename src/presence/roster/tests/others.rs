@@ -232,7 +232,7 @@ fn the_others_are_told_of_each_change_here() {
                 }
                 Effect::Occupied(room) => noted.push(format!("+{room}")),
                 Effect::Deserted(room) => noted.push(format!("-{room}")),
-                Effect::Room(..) | Effect::Online(..) => {}
+                Effect::Room(..) | Effect::Online(..) | Effect::Seat { .. } => {}
             }
         }
         noted.dedup();
