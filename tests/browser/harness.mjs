@@ -180,7 +180,12 @@ export class Network {
     far.on("error", () => near.destroy());
     this.#pairs.add(near).add(far);
     near.on("data", (bytes) => far.write(bytes));
-    far.on("data", (bytes) => this.#muted || near.write(bytes));
+    far.on("data", (bytes) => {
+      if (this.#muted || near.write(bytes)) return;
+      // The server is to feel a slow reader behind this, as it would on a network of its own.
+      far.pause();
+      near.once("drain", () => far.resume());
+    });
     near.on("close", () => far.destroy());
     far.on("close", () => near.destroy());
   }

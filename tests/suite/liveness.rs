@@ -99,7 +99,7 @@ async fn a_ping_frame_is_answered_with_its_payload() {
 }
 
 /// Writes 16 KiB messages to the lobby until `alice` has left it.
-async fn flood_until_alice_left(mut writer: Client) -> Client {
+pub async fn flood_until_alice_left(mut writer: Client) -> Client {
     let content = "x".repeat(16 * 1024);
     loop {
         let chat = json!({"type": "chat", "room": "lobby", "content": content, "echo": false});

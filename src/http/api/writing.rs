@@ -16,11 +16,9 @@ use crate::{
 /// What a body names the version of a key in.
 const IF_VERSION: &str = "if_version";
 
-/// Where a message stands in a room's log.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Published {
-    #[schema(schema_with = schema::room)]
-    room: RoomName,
+/// Where something stands in a log.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+struct Place {
     #[schema(schema_with = schema::epoch)]
     epoch: Epoch,
     #[schema(schema_with = schema::seq)]
@@ -29,6 +27,21 @@ pub(super) struct Published {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     duplicate: bool,
+}
+
+impl From<Receipt> for Place {
+    fn from(Receipt { position, duplicate }: Receipt) -> Self {
+        Self { epoch: position.epoch, seq: position.seq, duplicate }
+    }
+}
+
+/// Where a message stands in a room's log.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Published {
+    #[schema(schema_with = schema::room)]
+    room: RoomName,
+    #[serde(flatten)]
+    place: Place,
 }
 
 /// Where a write to the state stands in the room's log.
@@ -38,18 +51,12 @@ pub(super) struct Kept {
     room: RoomName,
     #[schema(schema_with = schema::name)]
     key: Arc<str>,
-    #[schema(schema_with = schema::epoch)]
-    epoch: Epoch,
-    #[schema(schema_with = schema::seq)]
-    seq: Seq,
+    #[serde(flatten)]
+    place: Place,
     /// What the next write names to be sure that nobody wrote between: `seq`, or 0
     /// where this deleted the key.
     #[schema(schema_with = schema::count)]
     version: Seq,
-    /// There, and true, where an earlier try with this nonce was appended.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    #[schema(required = false)]
-    duplicate: bool,
 }
 
 /// Where a direct message stands in its recipient's inbox.
@@ -58,14 +65,8 @@ pub(super) struct Delivered {
     /// The recipient.
     #[schema(schema_with = schema::user)]
     user: UserId,
-    #[schema(schema_with = schema::epoch)]
-    epoch: Epoch,
-    #[schema(schema_with = schema::seq)]
-    seq: Seq,
-    /// There, and true, where an earlier try with this nonce was appended.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    #[schema(required = false)]
-    duplicate: bool,
+    #[serde(flatten)]
+    place: Place,
 }
 
 /// What became of one of several.
@@ -92,8 +93,8 @@ pub(super) async fn publish(
 ) -> Result<Published, Problem> {
     let Message { payload, by } = message;
     let draft = draft(by, Body::Message(payload), None);
-    let Receipt { position, duplicate } = append(services, &room, draft, IF_VERSION).await?;
-    Ok(Published { room, epoch: position.epoch, seq: position.seq, duplicate })
+    let place = append(services, &room, draft, IF_VERSION).await?.into();
+    Ok(Published { room, place })
 }
 
 /// A write to the state of a room.
@@ -115,9 +116,8 @@ pub(super) async fn set(
     let is_there = value.is_some();
     let draft = draft(by, Body::Set { key: key.clone(), value }, if_version);
     let named = named.unwrap_or(IF_VERSION);
-    let Receipt { position, duplicate } = append(services, &room, draft, named).await?;
-    let (epoch, seq) = (position.epoch, position.seq);
-    Ok(Kept { room, key, epoch, seq, version: if is_there { seq } else { 0 }, duplicate })
+    let place: Place = append(services, &room, draft, named).await?.into();
+    Ok(Kept { room, key, place, version: if is_there { place.seq } else { 0 } })
 }
 
 /// Writes to a user's inbox.
@@ -130,8 +130,7 @@ pub(super) async fn direct(
     let sent = session::direct(&*services.broker, author, user.clone(), payload, nonce).await;
     let receipt = sent.map_err(|error| session::publish_problem(error, IF_VERSION))?;
     services.note_published(receipt.duplicate);
-    let Receipt { position, duplicate } = receipt;
-    Ok(Delivered { user, epoch: position.epoch, seq: position.seq, duplicate })
+    Ok(Delivered { user, place: receipt.into() })
 }
 
 fn draft(by: Writer, body: Body, if_version: Option<Seq>) -> Draft {

@@ -15,14 +15,21 @@ fn problem(text: &str) -> Problem {
 fn every_type_is_read() {
     let epoch = "00000000000000ff";
     let table = [
-        (json!({"type": "join", "room": "r"}), r#"Join { room: "r", since: None, history: None }"#),
+        (
+            json!({"type": "join", "room": "r"}),
+            r#"Join { room: "r", since: None, history: None, listen: true }"#,
+        ),
         (
             json!({"type": "join", "room": "r", "since": {"epoch": epoch, "seq": 7}, "history": 5}),
-            r#"Join { room: "r", since: Some(Since { epoch: Some(Epoch(255)), seq: 7 }), history: Some(5) }"#,
+            r#"Join { room: "r", since: Some(Since { epoch: Some(Epoch(255)), seq: 7 }), history: Some(5), listen: true }"#,
         ),
         (
             json!({"type": "join", "room": "r", "since": {"epoch": "", "seq": 0}, "history": 5000}),
-            r#"Join { room: "r", since: Some(Since { epoch: None, seq: 0 }), history: Some(1000) }"#,
+            r#"Join { room: "r", since: Some(Since { epoch: None, seq: 0 }), history: Some(1000), listen: true }"#,
+        ),
+        (
+            json!({"type": "join", "room": "r", "listen": false}),
+            r#"Join { room: "r", since: None, history: None, listen: false }"#,
         ),
         (json!({"type": "leave", "room": "a:b/c"}), r#"Leave { room: "a:b/c" }"#),
         (
@@ -100,8 +107,8 @@ fn every_type_is_read() {
 fn null_is_no_value_for_what_may_be_left_out() {
     for (message, expected) in [
         (
-            json!({"type": "join", "room": "r", "since": null, "history": null}),
-            r#"Join { room: "r", since: None, history: None }"#,
+            json!({"type": "join", "room": "r", "since": null, "history": null, "listen": null}),
+            r#"Join { room: "r", since: None, history: None, listen: true }"#,
         ),
         (
             json!({"type": "set", "room": "r", "key": "k", "value": 1, "if_version": null, "nonce": null, "echo": null}),

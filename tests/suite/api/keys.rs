@@ -4,17 +4,10 @@ use crate::harness::{Response, TestApp};
 
 const SETTINGS: &str = r#"
 api.keys = ["a-key-for-everything"]
-[[api.key]]
-name = "writer"
-key = "a-key-for-writing"
-scopes = ["publish", "set"]
-rooms = ["w:*", "one"]
-[[api.key]]
-name = "reader"
-key = "a-key-for-reading"
-scopes = ["history", "rooms", "presence"]
-rooms = ["w:*"]
-[auth]
+api.key = [
+    { name = "writer", key = "a-key-for-writing", scopes = ["publish", "set"], rooms = ["w:*", "one"] },
+    { name = "reader", key = "a-key-for-reading", scopes = ["history", "rooms", "presence"], rooms = ["w:*"] },
+]
 "#;
 
 /// Every call, with the scope that it needs.

@@ -1,9 +1,11 @@
 //! How a stream of events ends.
 
 use serde_json::json;
-use std::time::Duration;
 
-use crate::harness::{Listener, TestApp, now_ms, now_s, went};
+use crate::{
+    harness::{Listener, TestApp, now_ms, now_s},
+    liveness::flood_until_alice_left,
+};
 
 fn farewell(code: u64, reason: &str) -> Option<(u64, String)> {
     Some((code, reason.to_owned()))
@@ -78,21 +80,13 @@ async fn a_stream_that_nobody_reads_is_gone_by_its_deadline() {
         "{BEATING}outbound.reliable_bytes = 1000000000\noutbound.reliable_messages = 1000000"
     ))
     .await;
-    let mut writer = app.member("writer", "lobby").await;
+    let writer = app.member("writer", "lobby").await;
     let token = app.token("alice");
     let connect = app.events().bearer(&token).receive_buffer(4096).query("room", "lobby");
     let mut stalled = Listener::open(connect).await;
     stalled.expect("joined").await;
     let last_sign = now_ms();
-    let content = "x".repeat(16 * 1024);
-    loop {
-        let chat = json!({"type": "chat", "room": "lobby", "content": content, "echo": false});
-        writer.write(chat).await;
-        let left = writer.until(|m| went(m, "alice"));
-        if tokio::time::timeout(Duration::from_millis(1), left).await.is_ok() {
-            break;
-        }
-    }
+    let _writer = flood_until_alice_left(writer).await;
     let silence = now_ms() - last_sign;
     assert!(silence >= 600, "gone after {silence} ms, before the timeout");
     // Interval, timeout, a second, and what a busy machine may add.

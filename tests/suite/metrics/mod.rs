@@ -48,6 +48,7 @@ async fn families_are_named_and_typed_by_the_conventions() {
         ("rookery_connection_duration_seconds", "histogram"),
         ("rookery_tokens_refused", "counter"),
         ("rookery_upgrades_refused", "counter"),
+        ("rookery_messages_published", "counter"),
         ("rookery_messages_rate_limited", "counter"),
         ("rookery_joins", "counter"),
         ("rookery_resumes", "counter"),
