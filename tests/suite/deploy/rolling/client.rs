@@ -141,7 +141,7 @@ impl Live {
             loop {
                 match connect.clone().attempt().await {
                     Ok(Ok(wire)) => return Client::new(wire),
-                    // nginx has another node to ask.
+                    // The proxy has another node to ask.
                     Ok(Err(refusal)) => panic!("{} was refused: {refusal:?}", self.record.user),
                     Err(_) => sleep(RETRY).await,
                 }

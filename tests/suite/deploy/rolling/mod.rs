@@ -1,4 +1,4 @@
-//! A rolling restart, as docs/operations.md describes it: two nodes behind nginx are
+//! A rolling restart, as docs/operations.md describes it: two nodes behind a proxy are
 //! restarted one after the other while many clients write and read.
 
 mod client;
@@ -168,11 +168,20 @@ async fn restart(redis: &RedisServer, name: &str, node: &mut Process) {
 }
 
 #[tokio::test]
-async fn a_rolling_restart_loses_nothing_and_nobody() {
+async fn behind_nginx_nothing_and_nobody_is_lost() {
+    roll(Kind::Nginx).await;
+}
+
+#[tokio::test]
+async fn behind_haproxy_nothing_and_nobody_is_lost() {
+    roll(Kind::Haproxy).await;
+}
+
+async fn roll(kind: Kind) {
     let redis = RedisServer::start().await;
     let ports = [free_port(), free_port()];
     let mut nodes = [start(&redis, "n1", ports[0]).await, start(&redis, "n2", ports[1]).await];
-    let front = Front::start(Kind::Nginx, ports).await;
+    let front = Front::start(kind, ports).await;
     let crowd = Crowd::come(*front.proxy);
     crowd.goes_on().await;
 
