@@ -168,8 +168,8 @@ fn a_bad_file_is_refused_with_the_key_the_value_and_what_was_expected() {
         ),
         (
             "[hartbeat]\ninterval = \"5s\"",
-            "hartbeat: got an unknown key, expected one of api, auth, broker, heartbeat, inbox, \
-             limits, log, outbound, presence, rooms, server",
+            "hartbeat: got an unknown key, expected one of api, ask, auth, broker, heartbeat, inbox, \
+             limits, log, outbound, presence, rooms, server, webhooks",
         ),
         ("server = 5", "server: got a single integer, expected a table [server]"),
         (
@@ -312,6 +312,33 @@ fn a_bad_file_is_refused_with_the_key_the_value_and_what_was_expected() {
              scopes = [\"set\"]",
             "api.key[0].key: got one a second time, expected each key once in api.keys and \
              [[api.key]]",
+        ),
+        (
+            "[webhooks]\nurl = \"https://backend/\"",
+            "webhooks.keys: got nothing, expected at least one key that the calls are signed with",
+        ),
+        (
+            "[webhooks]\nurl = \"https://me:hunter2@backend/\"",
+            "webhooks.url: got <hidden>, expected an address such as \
+             \"https://example.com/hooks\", without user and password",
+        ),
+        (
+            "[webhooks]\nevents = [\"room_painted\"]",
+            "webhooks.events[0]: got \"room_painted\", expected one of `room_occupied`, \
+             `room_vacated`, `member_joined`, `member_left`, `user_online`, `user_offline`",
+        ),
+        (
+            "[[webhooks.endpoint]]\nname = \"main\"\nurl = \"http://b/\"\nkeys = [\"12345678\"]",
+            "webhooks.endpoint[0].name: got \"main\", expected a name that no other endpoint has; \
+             webhooks.url is called \"main\"",
+        ),
+        (
+            "[ask]\njoin = [\"*\"]",
+            "ask.url: got nothing, expected an address, as ask.connect, ask.join or ask.publish is set",
+        ),
+        (
+            "[ask]\notherwise = \"maybe\"",
+            "ask.otherwise: got \"maybe\", expected `allow` or `deny`",
         ),
         ("[auth]\nsecret = 1234", "auth.secret: got <hidden>, expected text"),
         ("[auth]\nsecret = \"hunter2", "config.toml:2: invalid basic string, expected `\"`"),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Backend, Client, Reply, TestApp, eventually};
 
-const KEY: &str = "a key of the backend";
+const KEY: &str = "a-key-of-the-backend";
 
 async fn node(backend: &Backend, settings: &str) -> TestApp {
     let url = backend.url();

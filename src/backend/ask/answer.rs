@@ -157,7 +157,7 @@ mod tests {
     fn what_is_no_answer_says_what_is_wrong() {
         for (text, wrong) in [
             ("", "EOF"),
-            ("[]", "allow"),
+            ("[]", "invalid length"),
             ("{}", "allow"),
             (r#"{"allow": "yes"}"#, "`allow`"),
             (r#"{"allow": false, "code": "internal"}"#, "`code`"),

@@ -13,7 +13,8 @@ use crate::harness::{Backend, Reply, TestApp, eventually};
 const QUICK: &str = "presence.grace = \"50ms\"\n";
 
 async fn node(backend: &Backend, settings: &str) -> TestApp {
-    TestApp::spawn(&format!("{}{QUICK}{settings}", telling(backend))).await
+    let quick = if settings.contains("presence.grace") { "" } else { QUICK };
+    TestApp::spawn(&format!("{}{quick}{settings}", telling(backend))).await
 }
 
 #[tokio::test]
@@ -75,8 +76,8 @@ async fn an_endpoint_chooses_and_one_that_is_down_holds_up_no_other() {
     let (first, other) = (Backend::answering(|_| Reply::status(500)).await, Backend::start().await);
     let more = format!(
         "webhooks.events = [\"room_occupied\"]\nwebhooks.rooms = [\"l*\"]\n\
-         [[webhooks.endpoint]]\nname = \"other\"\nurl = {:?}\nkeys = [\"another key\"]\n\
-         events = [\"member_left\"]\nmessages = [\"dash:*\", \"@bob\"]\n[auth]\n",
+         webhooks.endpoint = [{{ name = \"other\", url = {:?}, keys = [\"another-key\"], \
+         events = [\"member_left\"], messages = [\"dash:*\", \"@bob\"] }}]\n",
         other.url()
     );
     let node = node(&first, &more).await;

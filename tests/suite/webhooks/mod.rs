@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::harness::Backend;
 
 /// What calls are signed with.
-const KEY: &str = "a key of the backend";
+const KEY: &str = "a-key-of-the-backend";
 
 /// The settings of a node that tells this backend.
 fn telling(backend: &Backend) -> String {

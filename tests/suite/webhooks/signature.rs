@@ -27,11 +27,11 @@ async fn the_example_of_the_documents_tells_genuine_calls_from_others() {
     let directory = Directory::new();
     let example = example(&directory);
     let backend = Backend::start().await;
-    let keys = format!("webhooks.keys = [\"an older key\", {KEY:?}]\n");
+    let keys = format!("webhooks.keys = [\"an-older-key\", {KEY:?}]\n");
     let settings = telling(&backend).replace(&format!("webhooks.keys = [{KEY:?}]\n"), &keys);
     let _node = TestApp::spawn(&settings).await;
     let call = eventually("a call", async || backend.calls().into_iter().next()).await;
-    for key in [KEY, "an older key"] {
+    for key in [KEY, "an-older-key"] {
         assert!(is_genuine(&example, &call, key, now_s()), "{call:?}");
     }
     assert!(!is_genuine(&example, &call, "a stranger's key", now_s()));
