@@ -28,7 +28,12 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::{net::TcpStream, sync::oneshot};
 
-use super::{cors, credentials, entrance, failure::Failure, peer, socket::Wishes};
+use super::{
+    cors, credentials, entrance,
+    failure::{Failure, Told},
+    peer,
+    socket::Wishes,
+};
 use crate::{
     cluster::Attempt,
     model::Code,
@@ -41,6 +46,22 @@ use crate::{
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// `GET /events`. All that can be refused is refused before the head.
+#[utoipa::path(
+    get, path = "/events", tag = "open", operation_id = "events", security(("token" = [])),
+    params(
+        ("token" = Option<String>, Query, description = "The token, where no header can carry it"),
+        ("room" = Option<Vec<String>>, Query, description = "Rooms to join"),
+        ("last_event_id" = Option<Vec<String>>, Query, description = "`ROOM@EPOCH:SEQ`: where to resume"),
+        ("session" = Option<String>, Query, description = "The session id to take over"),
+    ),
+    responses(
+        (status = 200, description = "A stream of events, each a message of the protocol", body = String, content_type = "text/event-stream"),
+        (status = 401, description = "No token, or one that is not accepted", body = Told),
+        (status = 403, description = "Pages of this origin may not connect", body = Told),
+        (status = 429, description = "Too many connections or attempts", body = Told),
+        (status = 503, description = "The node is full, is draining, or cannot reach the others", body = Told),
+    ),
+)]
 pub(super) async fn listen(
     request: HttpRequest,
     services: web::Data<Services>,

@@ -48,12 +48,14 @@ pub fn routes(
         if echo {
             app.route("/ws/echo", web::get().to(socket::echo));
         }
-        for (path, route) in [
-            ("/events", web::get().to(events::listen)),
-            ("/api/v1/client/{session}", web::post().to(posts::post)),
+        for (path, methods, route) in [
+            ("/events", "GET, OPTIONS", web::get().to(events::listen)),
+            ("/api/v1/client/{session}", "POST, OPTIONS", web::post().to(posts::post)),
         ] {
             let preflight = web::method(Method::OPTIONS).to(cors::preflight);
-            app.service(web::resource(path).route(route).route(preflight));
+            let other = web::to(async move || Err::<HttpResponse, _>(Failure::method(methods)));
+            let resource = web::resource(path).route(route).route(preflight);
+            app.service(resource.default_service(other));
         }
         let other_than_post = web::to(async || Err::<HttpResponse, _>(Failure::method("POST")));
         let guest = web::resource("/auth/guest").route(web::post().to(guest::enter));

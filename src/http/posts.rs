@@ -6,7 +6,11 @@ use std::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use serde_json::value::RawValue;
 
-use super::{body, cors, credentials, failure::Failure, origin};
+use super::{
+    body, cors, credentials,
+    failure::{Failure, Told},
+    origin,
+};
 use crate::{
     cluster::{Attempt, Posted},
     model::{Code, SessionId},
@@ -21,6 +25,28 @@ const BUSY: Duration = Duration::from_secs(1);
 
 /// Takes one message, or an array of them, as if they had come over the
 /// session's socket.
+#[utoipa::path(
+    post, path = "/api/v1/client/{session}", tag = "open", operation_id = "say",
+    security(("token" = [])),
+    params(("session" = String, Path, description = "The id in the stream's `welcome`")),
+    request_body(
+        content = serde_json::Value,
+        description = "A message of a client, or an array of up to 32",
+        example = json!({"type": "chat", "room": "lobby", "content": "hello", "id": 1}),
+    ),
+    responses(
+        (status = 202, description = "Taken; replies come over the stream", body = serde_json::Value),
+        (status = 400, description = "The body is not JSON", body = Told),
+        (status = 401, description = "No token, or one that is not accepted", body = Told),
+        (status = 403, description = "Pages of this origin may not ask", body = Told),
+        (status = 404, description = "The user has no such session with a stream", body = Told),
+        (status = 408, description = "The body did not arrive", body = Told),
+        (status = 413, description = "The body, or a message, is too large", body = Told),
+        (status = 415, description = "The body says it is not JSON", body = Told),
+        (status = 429, description = "The session takes no more now", body = Told),
+        (status = 503, description = "The other nodes cannot be reached, or did not answer", body = Told),
+    ),
+)]
 pub(super) async fn post(
     request: HttpRequest,
     payload: web::Payload,

@@ -8,7 +8,7 @@ use utoipa::{
 };
 
 use super::{batch, broadcast, disconnect, messages, nodes, people, revoke, rooms, state};
-use crate::http::{failure::Told, guest, health, metrics, schema, socket};
+use crate::http::{events, failure::Told, guest, health, metrics, posts, schema, socket};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,7 +23,8 @@ use crate::http::{failure::Told, guest, health, metrics, schema, socket};
         messages::publish, messages::page, broadcast::broadcast, batch::batch, people::presence,
         rooms::list, state::read, state::put, state::delete, people::user, people::direct,
         disconnect::disconnect, revoke::revoke, nodes::nodes, nodes::stats, show,
-        guest::enter, health::live, health::ready, metrics::show, socket::member,
+        guest::enter, health::live, health::ready, metrics::show, socket::member, events::listen,
+        posts::post,
     ),
     components(schemas(
         Told, schema::Room, schema::User, schema::Key, schema::TokenId, schema::Number,
