@@ -67,6 +67,11 @@ impl Hooking {
         self.expected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Redis may not know any more in which rooms events are expected.
+    pub(super) fn forget_expected(&self) {
+        self.expected().clear();
+    }
+
     /// So many events wait for a hook.
     pub(super) fn wait(&self, hook: usize, waiting: u64) {
         let before = self.waiting.get(hook).map(|it| it.swap(waiting, Ordering::Relaxed));

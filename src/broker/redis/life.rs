@@ -143,6 +143,9 @@ impl Node {
         if is_new && known.is_some_and(|known| !grown_on(known)) {
             state.refilled_at = Some(now + self.lease);
             drop(state);
+            if let Some(hooking) = &self.hooking {
+                hooking.forget_expected();
+            }
             if let Some(listeners) = self.listeners.get() {
                 listeners.presence.do_send(cluster::Heard::Anew);
             }
@@ -155,6 +158,9 @@ impl Node {
         let mut state = self.own.state();
         state.beaten_at = Some(began);
         state.refilled_at = Some(began + self.lease);
+        if let Some(hooking) = &self.hooking {
+            hooking.forget_expected();
+        }
         // A process that stood still for a while may have told something after
         // it was reaped, where it believed to be indexed already.
         let indexed = std::mem::take(&mut state.indexed);

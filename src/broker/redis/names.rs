@@ -85,24 +85,25 @@ impl Names {
         format!("{}:{endpoint}", self.name("events", room.as_str()))
     }
 
-    /// In which rooms events may come to wait.
+    /// In which rooms events may come to wait. Beside the lives: where it is lost,
+    /// so are they, and all nodes tell anew what they know.
     pub(super) fn expected(&self) -> String {
-        self.name("expected", "webhooks")
+        self.name("expected", "nodes")
     }
 
     /// In which rooms events came to wait just now.
     pub(super) fn ready(&self) -> String {
-        self.name("ready", "webhooks")
+        self.name("ready", "nodes")
     }
 
     /// Who delivers events.
     pub(super) fn deliverer(&self) -> String {
-        self.name("deliverer", "webhooks")
+        self.name("deliverer", "nodes")
     }
 
     /// How many events wait for each backend.
     pub(super) fn waiting(&self) -> String {
-        self.name("waiting", "webhooks")
+        self.name("waiting", "nodes")
     }
 
     /// How many connections each life has of a user, whose inbox this is.

@@ -258,7 +258,8 @@ async fn a_node_that_stops_delivers_before_it_ends() {
     let mut alice = node.member("alice", "lobby").await;
     node.stop();
     alice.closed().await.assert(1001, "shutting_down");
-    drop(node);
+    // The end of the node is awaited where it does not keep the backend waiting.
+    tokio::task::spawn_blocking(move || drop(node)).await.expect("the node ends");
     assert_eq!(
         backend.told(),
         [
