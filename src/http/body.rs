@@ -8,6 +8,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, DeserializeOwned, value::MapAccessDeserializer},
 };
+use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use super::failure::Failure;
@@ -41,10 +42,6 @@ pub(super) async fn whole(body: web::Payload, most: usize) -> Result<Bytes, Fail
 /// Reads a body's JSON; none is as good as an empty object.
 pub(super) fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Failure> {
     let json = if json.is_empty() { b"{}" } else { json };
-    let not_json = |error: &serde_json::Error| {
-        let message = format!("the body is not JSON: {error}");
-        Failure::new(StatusCode::BAD_REQUEST, Code::BadJson, message)
-    };
     let mut from = serde_json::Deserializer::from_slice(json);
     let value = serde_path_to_error::deserialize(&mut from).map_err(|error| {
         let path = error.path().to_string();
@@ -58,6 +55,16 @@ pub(super) fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Failure> {
     from.end().map_err(|error| not_json(&error))?;
     let Object(value) = value;
     Ok(value)
+}
+
+/// A body's JSON, whatever it is, not looked into.
+pub(super) fn raw(json: &[u8]) -> Result<&RawValue, Failure> {
+    serde_json::from_slice(json).map_err(|error| not_json(&error))
+}
+
+fn not_json(error: &serde_json::Error) -> Failure {
+    let message = format!("the body is not JSON: {error}");
+    Failure::new(StatusCode::BAD_REQUEST, Code::BadJson, message)
 }
 
 /// An object in JSON: a list of values in the right order is none. Null is as good

@@ -42,7 +42,6 @@ const BUSY: Duration = Duration::from_secs(1);
         (status = 404, description = "The user has no such session with a stream", body = Told),
         (status = 408, description = "The body did not arrive", body = Told),
         (status = 413, description = "The body, or a message, is too large", body = Told),
-        (status = 415, description = "The body says it is not JSON", body = Told),
         (status = 429, description = "The session takes no more now", body = Told),
         (status = 503, description = "The other nodes cannot be reached, or did not answer", body = Told),
     ),
@@ -59,8 +58,8 @@ pub(super) async fn post(
     let unknown = || Failure::not_found("this user has no such session, or not by `GET /events`");
     let session = SessionId::parse(&path, user.as_str()).ok_or_else(unknown)?;
     let most = services.settings.limits.message_bytes;
-    let body: Box<RawValue> = body::read(payload, most.saturating_mul(FULL_SIZED)).await?;
-    let messages = messages(&body, most)?;
+    let body = body::whole(payload, most.saturating_mul(FULL_SIZED)).await?;
+    let messages = messages(body::raw(&body)?, most)?;
 
     let registry = &services.registry;
     let posted = match registry.post_here(&session, messages.clone()) {

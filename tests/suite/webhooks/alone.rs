@@ -258,11 +258,8 @@ async fn a_node_that_stops_delivers_before_it_ends() {
     let mut alice = node.member("alice", "lobby").await;
     node.stop();
     alice.closed().await.assert(1001, "shutting_down");
-    // The end of the node is awaited where it does not keep the backend waiting.
-    tokio::task::spawn_blocking(move || drop(node)).await.expect("the node ends");
-    assert_eq!(
-        backend.told(),
-        [
+    backend
+        .until_told(&[
             "reset",
             "user_online alice",
             "room_occupied lobby",
@@ -270,6 +267,6 @@ async fn a_node_that_stops_delivers_before_it_ends() {
             "member_left lobby alice",
             "room_vacated lobby",
             "user_offline alice",
-        ]
-    );
+        ])
+        .await;
 }
