@@ -18,6 +18,8 @@ pub struct Told {
 pub struct Listener {
     stream: TcpStream,
     pub response: Response,
+    /// What came, in the chunks that a proxy made of it.
+    raw: Vec<u8>,
     buffer: Vec<u8>,
     pub welcome: Value,
     /// The last `id` that came.
@@ -44,7 +46,8 @@ impl Listener {
         let mut listener = Self {
             stream,
             response,
-            buffer,
+            raw: buffer,
+            buffer: Vec::new(),
             welcome: Value::Null,
             last_id: String::new(),
             retry: None,
@@ -59,14 +62,33 @@ impl Listener {
         self.welcome["session"].as_str().expect("a welcome names its session")
     }
 
+    /// Takes what came out of its chunks, where it is in some.
+    fn unpack(&mut self) {
+        if self.response.header("transfer-encoding") != Some("chunked") {
+            self.buffer.append(&mut self.raw);
+            return;
+        }
+        while let Some(line) = self.raw.windows(2).position(|window| window == b"\r\n") {
+            let size = std::str::from_utf8(&self.raw[..line]).expect("the size of a chunk");
+            let size = usize::from_str_radix(size, 16).expect("the size of a chunk");
+            let (start, end) = (line + 2, line + 2 + size);
+            if self.raw.len() < end + 2 {
+                return;
+            }
+            self.buffer.extend_from_slice(&self.raw[start..end]);
+            self.raw.drain(..end + 2);
+        }
+    }
+
     /// The lines of the next block; none at the end of the stream.
     async fn block(&mut self) -> Option<String> {
         loop {
+            self.unpack();
             if let Some(end) = self.buffer.windows(2).position(|window| window == b"\n\n") {
                 let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
                 return Some(String::from_utf8(block).expect("events are UTF-8"));
             }
-            let read = patiently("more of the stream", self.stream.read_buf(&mut self.buffer));
+            let read = patiently("more of the stream", self.stream.read_buf(&mut self.raw));
             if !read.await.is_ok_and(|read| read > 0) {
                 return None;
             }
