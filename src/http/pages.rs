@@ -52,11 +52,8 @@ pub(super) async fn page(
     });
     let tag = header::EntityTag::new_strong(tag);
     let known = request.headers().get(header::IF_NONE_MATCH).and_then(|it| it.to_str().ok());
-    let mut response = if known == Some(tag.to_string().as_str()) {
-        HttpResponse::NotModified()
-    } else {
-        HttpResponse::Ok()
-    };
+    let unchanged = known == Some(tag.to_string().as_str());
+    let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
         .insert_header(header::ETag(tag))
         .insert_header((header::CACHE_CONTROL, "no-cache"))
@@ -65,6 +62,10 @@ pub(super) async fn page(
         .insert_header((header::X_FRAME_OPTIONS, "DENY"))
         .insert_header((header::REFERRER_POLICY, "same-origin"))
         .content_type(content_type(path));
+    if unchanged {
+        // A body here would be taken for the next answer.
+        return Ok(response.finish());
+    }
     Ok(match file.data {
         Cow::Borrowed(data) => response.body(data),
         Cow::Owned(data) => response.body(data),

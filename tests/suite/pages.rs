@@ -1,8 +1,9 @@
 //! What is served over HTTP: pages, guest login, health.
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{Directory, Process, Response, TestApp, now_ms};
+use crate::harness::{Directory, Process, Response, TestApp, now_ms, patiently};
 
 #[tokio::test]
 async fn the_root_is_an_html_page_with_security_headers() {
@@ -24,6 +25,26 @@ async fn the_browser_module_is_served_as_javascript() {
     assert_eq!(module.status, 200);
     let kind = module.header("content-type").unwrap_or_default();
     assert!(kind.contains("javascript"), "{kind}");
+}
+
+#[tokio::test]
+async fn a_page_that_is_known_is_answered_without_a_body() {
+    let app = TestApp::spawn("").await;
+    let page = app.get("/chat.js").await;
+    let tag = page.header("etag").expect("an ETag");
+    let ask = |more: &str| {
+        format!("GET /chat.js HTTP/1.1\r\nHost: x\r\nIf-None-Match: {tag}\r\n{more}\r\n")
+    };
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", app.port)).await.unwrap();
+    let both = ask("") + &ask("Connection: close\r\n");
+    stream.write_all(both.as_bytes()).await.unwrap();
+    let mut answers = String::new();
+    patiently("both answers", stream.read_to_string(&mut answers)).await.unwrap();
+    // Each a head, and nothing behind it that could be taken for the next one.
+    let heads: Vec<&str> = answers.split("\r\n\r\n").collect();
+    assert_eq!(heads.len(), 3, "{answers}");
+    assert!(heads[..2].iter().all(|head| head.starts_with("HTTP/1.1 304")), "{answers}");
+    assert_eq!(heads[2], "");
 }
 
 #[tokio::test]
