@@ -1,19 +1,58 @@
+//! The way of a user to a session, whatever it is spoken over.
+
 use std::net::IpAddr;
 
-use super::{failure::Failure, socket::Wishes};
-use crate::{auth::Identity, session::Services};
+use actix_web::HttpRequest;
 
-/// Asks the backend, where it is to be asked, whether a verified user may connect;
-/// answers as whom, and adds the rooms it is to join besides.
-pub(super) async fn ask(
-    services: &Services,
-    identity: Identity,
+use super::{credentials, failure::Failure, peer, socket::Wishes};
+use crate::{
+    auth::Identity,
+    cluster::Attempt,
+    session::{Role, Seed, Services},
+    wire::Protocol,
+};
+
+/// A verified user who wants a session.
+pub(super) struct Entrant {
     address: IpAddr,
-    wishes: &mut Wishes,
-) -> Result<Identity, Failure> {
-    let Some(asker) = &services.asker else { return Ok(identity) };
-    let answered = asker.connect(identity, Some(address)).await;
-    let (identity, rooms) = answered.map_err(|no| Failure::from(no).because("backend"))?;
-    wishes.add(&rooms);
-    Ok(identity)
+    identity: Identity,
+    wishes: Wishes,
+}
+
+impl Entrant {
+    /// Refuses who tries too often, pages that may not, and tokens that do not hold.
+    /// `later` are places that the client knows besides those of its query.
+    pub(super) async fn approach(
+        request: &HttpRequest,
+        services: &Services,
+        later: Option<&str>,
+    ) -> Result<Self, Failure> {
+        let address = peer::approach(request, services).await?;
+        let identity = credentials::identity(request, services)?;
+        services.registry.attempt(Attempt::User(&identity.profile.user)).await?;
+        let rooms = services.settings.limits.rooms_per_session;
+        let wishes = Wishes::read(request.query_string(), later, rooms);
+        Ok(Self { address, identity, wishes })
+    }
+
+    /// Asks the backend, where it is to be asked, as whom the user may connect and
+    /// which rooms it is to join besides; then takes its place among the
+    /// connections.
+    pub(super) async fn enter(
+        self,
+        services: &Services,
+        protocol: Protocol,
+    ) -> Result<Seed, Failure> {
+        let Self { address, mut identity, mut wishes } = self;
+        if let Some(asker) = &services.asker {
+            let answered = asker.connect(identity, Some(address)).await;
+            let (allowed, rooms) = answered.map_err(|no| Failure::from(no).because("backend"))?;
+            identity = allowed;
+            wishes.add(&rooms);
+        }
+        let Wishes { requests, session } = wishes;
+        let permit = services.registry.admit(address, Some(&identity), session.as_deref()).await?;
+        let role = Role::Member { identity: Box::new(identity), requests };
+        Ok(Seed { permit, role, protocol })
+    }
 }

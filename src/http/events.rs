@@ -29,16 +29,14 @@ use futures_util::FutureExt;
 use tokio::{net::TcpStream, sync::oneshot};
 
 use super::{
-    cors, credentials, entrance,
+    cors,
+    entrance::Entrant,
     failure::{Failure, Told},
-    peer,
-    socket::Wishes,
 };
 use crate::{
-    cluster::Attempt,
     model::Code,
     net::Origin,
-    session::{Role, Seed, Services, Worker},
+    session::{Seed, Services, Worker},
     wire::Protocol,
 };
 
@@ -72,22 +70,14 @@ pub(super) async fn listen(
 }
 
 async fn open(request: &HttpRequest, services: &Arc<Services>) -> Result<HttpResponse, Failure> {
-    let address = peer::approach(request, services).await?;
-    let identity = credentials::identity(request, services)?;
-    services.registry.attempt(Attempt::User(&identity.profile.user)).await?;
     let later = request.headers().get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
-    let rooms = services.settings.limits.rooms_per_session;
-    let mut wishes = Wishes::read(request.query_string(), later, rooms);
+    let entrant = Entrant::approach(request, services, later).await?;
     let stream = request.conn_data::<Origin>().and_then(Origin::stream).ok_or_else(|| {
         let message = "the connection cannot be written to";
         Failure::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, message)
     })?;
-    let identity = entrance::ask(services, identity, address, &mut wishes).await?;
-    let Wishes { requests, session } = wishes;
-    let permit = services.registry.admit(address, Some(&identity), session.as_deref()).await?;
-    let role = Role::Member { identity: Box::new(identity), requests };
     let answer = Answer {
-        seed: Some(Seed { permit, role, protocol: Protocol::Events }),
+        seed: Some(entrant.enter(services, Protocol::Events).await?),
         services: services.clone(),
         stream,
         silent: is_silent(request.query_string()),

@@ -7,13 +7,12 @@ use actix_web_actors::ws;
 
 use super::{
     Upgradable,
-    credentials::{self, offers},
-    entrance,
+    credentials::offers,
+    entrance::Entrant,
     failure::{Failure, Told},
     peer,
 };
 use crate::{
-    cluster::Attempt,
     model::{Code, Epoch, NameError, Problem, RoomName, Seq},
     session::{Role, Seed, Services},
     wire::{Command, Incoming, Protocol, Since},
@@ -47,21 +46,14 @@ pub(super) async fn member(
 }
 
 async fn open_member(request: &HttpRequest, services: &Services) -> Result<HttpResponse, Failure> {
-    let address = peer::approach(request, services).await?;
-    let identity = credentials::identity(request, services)?;
-    services.registry.attempt(Attempt::User(&identity.profile.user)).await?;
-    let rooms = services.settings.limits.rooms_per_session;
-    let mut wishes = Wishes::read(request.query_string(), None, rooms);
+    let entrant = Entrant::approach(request, services, None).await?;
     let (protocol, subprotocol) = Protocol::negotiate(offers(request));
     let mut response = handshake(request)?;
     if let Some(subprotocol) = subprotocol {
         response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, subprotocol));
     }
-    let identity = entrance::ask(services, identity, address, &mut wishes).await?;
-    let Wishes { requests, session } = wishes;
-    let permit = services.registry.admit(address, Some(&identity), session.as_deref()).await?;
-    let role = Role::Member { identity: Box::new(identity), requests };
-    Ok(sown(response.finish(), Seed { permit, role, protocol }))
+    let seed = entrant.enter(services, protocol).await?;
+    Ok(sown(response.finish(), seed))
 }
 
 /// `GET /ws/echo`: says back what it is told, by the same socket code.

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::{
     call::Call,
-    fields::{self, Fields, bad},
+    fields::{self, bad},
     writing::{self, Outcome},
 };
 use crate::{
@@ -87,7 +87,7 @@ pub(super) async fn broadcast(call: Call) -> Result<Results, Failure> {
         }
         to.push(room);
     }
-    let message = call.read::<Fields>()?.message(call.services().settings.limits.message_bytes)?;
+    let message = call.message()?;
     let published = to.into_iter().map(async |room| {
         let published = writing::publish(call.services(), room.clone(), message.clone()).await;
         (Some(room), published.map(Outcome::Published))

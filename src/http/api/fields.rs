@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::call::name_problem;
+use super::call::{Call, name_problem};
 use crate::{
     http::failure::Failure,
     model::{Author, Code, Payload, Problem, RoomName, Seq, UserId},
@@ -137,6 +137,14 @@ pub(super) struct Writer {
 
 /// The value of a key; none deletes it.
 pub(super) type Value = Option<Arc<RawValue>>;
+
+impl Call {
+    /// The message that the body is, within the bounds of clients' messages.
+    pub(super) fn message(&self) -> Result<Message, Failure> {
+        let most = self.services().settings.limits.message_bytes;
+        Ok(self.read::<Fields>()?.message(most)?)
+    }
+}
 
 impl Fields {
     /// Who writes.

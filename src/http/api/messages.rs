@@ -5,7 +5,6 @@ use utoipa::ToSchema;
 
 use super::{
     call::Call,
-    fields::Fields,
     writing::{self, Published},
 };
 use crate::{
@@ -35,8 +34,7 @@ use crate::{
 )]
 pub(super) async fn publish(call: Call) -> Result<Published, Failure> {
     let room = call.room()?;
-    let most = call.services().settings.limits.message_bytes;
-    let message = call.read::<Fields>()?.message(most)?;
+    let message = call.message()?;
     Ok(writing::publish(call.services(), room, message).await?)
 }
 

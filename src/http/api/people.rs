@@ -3,7 +3,6 @@ use utoipa::ToSchema;
 
 use super::{
     call::Call,
-    fields::Fields,
     writing::{self, Delivered},
 };
 use crate::{
@@ -129,7 +128,6 @@ pub(super) async fn user(call: Call) -> Result<Found, Failure> {
 )]
 pub(super) async fn direct(call: Call) -> Result<Delivered, Failure> {
     let user = call.user()?;
-    let most = call.services().settings.limits.message_bytes;
-    let message = call.read::<Fields>()?.message(most)?;
+    let message = call.message()?;
     Ok(writing::direct(call.services(), user, message).await?)
 }

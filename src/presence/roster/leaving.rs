@@ -9,8 +9,10 @@ impl Roster {
     /// Lets those go whose grace is over, and what was doubted for too long;
     /// answers when the next one's time is.
     pub fn expire(&mut self, now: Instant) -> Option<Instant> {
-        let departure = self.expire_graces(now);
-        [departure, self.expire_doubts(now)].into_iter().flatten().min()
+        // What others told of a room is let go of with the last who is here, which
+        // ends what is told of it: nothing may change it after that.
+        let doubt = self.expire_doubts(now);
+        [self.expire_graces(now), doubt].into_iter().flatten().min()
     }
 
     /// The node ends, and with it what it knows: all leave now.

@@ -1,7 +1,7 @@
 //! Streams of several rooms, cut at random, that go on by the last `id` alone,
 //! as a browser's do: each message of each room is read once, in its order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
@@ -36,6 +36,7 @@ async fn read(server: Endpoint, number: u64, seed: u64) -> (BTreeMap<String, Vec
     let mut random = Random::new(seed.wrapping_add(number));
     let mut logs: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     let (mut last_id, mut ended, mut cuts) = (String::new(), 0, 0);
+    let mut joined = BTreeSet::new();
     let token = server.token(&format!("reader-{number}"));
     loop {
         let mut connect = server.events().bearer(&token);
@@ -46,11 +47,16 @@ async fn read(server: Endpoint, number: u64, seed: u64) -> (BTreeMap<String, Vec
             connect = connect.header("last-event-id", last_id.as_str());
         }
         let mut listener = Listener::open(connect).await;
-        for _ in 0..random.within(1..200) {
+        let (mut read, enough) = (0, random.within(1..200));
+        // Not cut before it is told where it is in each room: its `id` would not
+        // name them all, and it would come into the others anew.
+        while read < enough || joined.len() < ROOMS.len() {
             let Some(told) = listener.try_next().await else { break };
+            read += 1;
             let room = told.data["room"].as_str().unwrap_or_default().to_owned();
             let whole = match told.data["type"].as_str() {
                 Some("joined") => {
+                    joined.insert(room.clone());
                     assert!(last_id.is_empty() || told.data["recovered"] == true, "{told:?}");
                     told.data["messages"].as_array().cloned().unwrap_or_default()
                 }

@@ -147,6 +147,23 @@ fn a_doubted_user_is_online_for_one_more_lease() {
 }
 
 #[test]
+fn nothing_is_told_of_a_user_that_is_not_listened_to_any_more() {
+    let mut stage = Stage::among_others(200);
+    let inbox = RoomName::inbox(&id("ada"));
+    stage.hear_inbox("b", "ada", Some(entry("ada", 1, 9, None)));
+    let link = stage.connect("ada");
+    stage.roster.roll(&inbox, roll(&[], false), stage.at(0));
+    stage.roster.disconnect(link, stage.at(0));
+    stage.told();
+    // The grace is over, and the others' word as well.
+    stage.roster.expire(stage.at(LEASE));
+    let effects = stage.roster.take_effects();
+    assert!(matches!(effects.last(), Some(Effect::Deserted(room)) if *room == inbox));
+    let told = effects.iter().filter(|it| matches!(it, Effect::Online(_, Availability::Offline)));
+    assert_eq!(told.count(), 1);
+}
+
+#[test]
 fn availability_is_that_of_all_nodes() {
     let mut stage = Stage::among_others(200);
     assert_eq!(stage.hear_inbox("b", "ada", Some(entry("ada", 1, 9, None))), ["ada=online"]);
