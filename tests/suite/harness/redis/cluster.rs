@@ -39,7 +39,10 @@ impl RedisCluster {
             let last = last.min(SLOTS - 1);
             master.command(&["CLUSTER", "SET-CONFIG-EPOCH", &(at + 1).to_string()]);
             master.command(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &last.to_string()]);
-            for other in &cluster.masters[usize::from(at) + 1..] {
+        }
+        // Whoever knows another takes no epoch any more, and they make each other known.
+        for (at, master) in cluster.masters.iter().enumerate() {
+            for other in &cluster.masters[at + 1..] {
                 let (port, bus) = (other.port().to_string(), other.ports.bus.to_string());
                 master.command(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
             }
