@@ -85,7 +85,11 @@ const eventually = async (what, probe) => {
 const isDrawn = (canvas) =>
   canvas.evaluate((element) => {
     const { width, height } = element;
-    return width > 0 && height > 0 && element.getContext("2d").getImageData(0, 0, width, height).data.some((byte) => byte !== 0);
+    if (width === 0 || height === 0) return false;
+    // Read from a copy: the page's own canvas is not made for being read.
+    const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+    copy.drawImage(element, 0, 0);
+    return copy.getImageData(0, 0, width, height).data.some((byte) => byte !== 0);
   });
 
 describe("a fleet", { concurrency: 2 }, () => {

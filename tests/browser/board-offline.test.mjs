@@ -5,6 +5,14 @@ import { describe } from "node:test";
 import { NETWORK_NOISE, boardTest } from "./board-case.mjs";
 import { addCard, agree, card, cardTitles, done, dragCard, enterBoard, inState, openCard, saved, shown, write } from "./board-hands.mjs";
 
+/** Nothing of this browser gets through, by a socket or by a stream of events, until what it answers is called. */
+async function block(context) {
+  let blocked = true;
+  await context.routeWebSocket(/\/ws/, (socket) => (blocked ? socket.close({ code: 4000 }) : socket.connectToServer()));
+  await context.route(/\/events\?/, (route) => (blocked ? route.abort() : route.continue()));
+  return () => (blocked = false);
+}
+
 describe("without a connection", { concurrency: 2 }, () => {
   boardTest("a slow window, cut off, edited on both sides: in the end both are the same and nothing is lost", async ({ enter, network }) => {
     const ada = await enter("Ada");
@@ -68,8 +76,7 @@ describe("without a connection", { concurrency: 2 }, () => {
     ben.expected = NETWORK_NOISE;
     await addCard(ada, "To do", "Eggs");
     await card(ben, "Eggs").waitFor();
-    let blocked = true;
-    await ben.context().routeWebSocket(/\/ws/, (socket) => (blocked ? socket.close({ code: 4000 }) : socket.connectToServer()));
+    const unblock = await block(ben.context());
     await ben.reload();
     await card(ben, "Eggs").waitFor(); // as it was seen last
     await addCard(ben, "To do", "Milk");
@@ -89,7 +96,7 @@ describe("without a connection", { concurrency: 2 }, () => {
     await next.getByLabel("Your name").fill("Ben");
     await next.keyboard.press("Enter");
     await next.getByText("2 changes not sent yet").waitFor();
-    blocked = false;
+    unblock();
     await next.getByRole("button", { name: "Try now" }).click({ timeout: 3_000 }).catch(() => {}); // back already
     await card(ada, "Milk").waitFor();
     await card(ada, "Ben's eggs").waitFor();
@@ -125,14 +132,13 @@ describe("without a connection", { concurrency: 2 }, () => {
   boardTest("who signs out loses nothing that waits", async ({ enter, network }) => {
     const ada = await enter("Ada");
     const ben = await enter("Ben", { through: network });
-    let blocked = true;
-    await ben.context().routeWebSocket(/\/ws/, (socket) => (blocked ? socket.close({ code: 4000 }) : socket.connectToServer()));
+    const unblock = await block(ben.context());
     await ben.reload();
     await addCard(ben, "To do", "Milk");
     await ben.locator("#people-open").click();
     await ben.getByRole("button", { name: "Sign out" }).click();
     assert.equal(await card(ben, "Milk").count(), 0);
-    blocked = false;
+    unblock();
     await enterBoard(ben, "Benjamin");
     await card(ada, "Milk").waitFor();
     await saved(ben);

@@ -5,7 +5,7 @@
 
 import { spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import http from "node:http";
 import net from "node:net";
 import { tmpdir } from "node:os";
@@ -21,7 +21,7 @@ export const BINARY = path.resolve(ROOT, process.env.ROOKERY_BIN ?? "target/rele
 const START_MS = 15_000;
 const STOP_MS = 15_000;
 /** Fixed, so that tokens outlive a restart. */
-const SECRET = "browser-tests-only-0123456789abcdef0123456789abcdef";
+export const SECRET = "browser-tests-only-0123456789abcdef0123456789abcdef";
 
 // Whatever ends this process ends the servers it started.
 const running = new Set();
@@ -33,16 +33,23 @@ export class Server {
   #child = null;
   #env;
   #directory;
+  #files;
   #log = "";
 
-  static async start(env = {}) {
-    const server = new Server(env);
+  static async start(env = {}, files = {}) {
+    const server = new Server(env, files);
     await server.start();
     return server;
   }
 
-  constructor(env) {
+  /** `files` are written into the folder where it is started, which is `directory`. */
+  constructor(env, files) {
     this.#env = { ...env };
+    this.#files = files;
+  }
+
+  get directory() {
+    return this.#directory;
   }
 
   /** Starts the process (again), with these changes to its environment. */
@@ -50,6 +57,7 @@ export class Server {
     Object.assign(this.#env, env);
     // A directory of its own: no config.toml of the checkout may interfere.
     this.#directory ??= await mkdtemp(path.join(tmpdir(), "rookery-browser-"));
+    for (const [name, text] of Object.entries(this.#files)) await writeFile(path.join(this.#directory, name), text);
     const listen = this.url ? new URL(this.url).host : "127.0.0.1:0";
     const child = spawn(BINARY, [], {
       cwd: this.#directory,
