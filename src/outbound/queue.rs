@@ -1,7 +1,8 @@
-use std::{cell::RefCell, io, rc::Rc, task::Waker, time::Instant};
+use std::{cell::RefCell, hint::black_box, io, rc::Rc, task::Waker, time::Instant};
 
 use bytes::{Buf, Bytes};
 use log::debug;
+use tokio::io::Interest;
 
 use super::{
     lanes::{Bounds, Lanes, LatestKey, LatestValue},
@@ -23,11 +24,19 @@ pub trait Transport {
     /// [`io::ErrorKind::WouldBlock`] where it can take none now; any other
     /// error is the end of the connection.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Reads the memory that writing will need, and does nothing else.
+    fn warm(&self) {}
 }
 
 impl Transport for tokio::net::TcpStream {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         Self::try_write(self, bytes)
+    }
+
+    fn warm(&self) {
+        // Looks whether the runtime takes the socket for writable.
+        let _ = black_box(self.try_io(Interest::WRITABLE, || Ok(())));
     }
 }
 
@@ -137,6 +146,13 @@ impl Outbound {
         if inner.farewell.is_none() {
             inner.clear = false;
             push(&mut inner.lanes);
+        }
+    }
+
+    /// Reads the memory that sending will need, so that it is at hand a moment later.
+    pub fn warm(&self) {
+        if let Some(transport) = &self.inner.borrow().transport {
+            transport.warm();
         }
     }
 

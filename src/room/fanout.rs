@@ -25,6 +25,9 @@ const MISSED: usize = 1024;
 /// At most so many messages are joined for one write; more leave in several.
 const BATCH: usize = 256;
 
+/// For so many members at once memory is fetched before they are written to.
+const AHEAD: usize = 16;
+
 /// What to do after something was handed to a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepted {
@@ -293,7 +296,7 @@ impl Room {
         let (live, seats) = (std::mem::take(&mut self.live), &self.seats);
         let has_writer = |hash| seats.iter().any(|seat| seat.user_hash == hash);
         let batches = PerProtocol::default();
-        for seat in seats {
+        for seat in warmed(seats) {
             let batch = batches.get(seat.protocol, |it| LiveBatch::new(&live, it, has_writer));
             batch.send(seat);
         }
@@ -309,7 +312,7 @@ impl Room {
         self.latest_at = Some(now + coalesce);
         if !self.latest.is_empty() {
             let batches = PerProtocol::default();
-            for seat in &self.seats {
+            for seat in warmed(&self.seats) {
                 let make = |protocol| LatestBatch::new(self.latest.iter(), protocol);
                 batches.get(seat.protocol, make).send(seat);
             }
@@ -326,11 +329,22 @@ impl Room {
         let frames = PerProtocol::default();
         let key = LatestKey::Presence(self.name.clone());
         let value = LatestValue::Presence(Rc::new(changes));
-        for seat in self.seats.iter().filter(|seat| seat.sees.presence) {
+        for seat in warmed(&self.seats).filter(|seat| seat.sees.presence) {
             let frame = frames.get(seat.protocol, |protocol| encode(protocol, &event));
             seat.outbound.send_latest(frame, [(&key, &value)]);
         }
     }
+}
+
+/// The members in their order, to be written to one after the other. What that
+/// needs of each lies somewhere else and is seldom in a cache: it is read for
+/// several members beforehand, so that the processor waits for all of it at once.
+/// A third of our own share of a delivery was that waiting.
+fn warmed(seats: &[Seat]) -> impl Iterator<Item = &Seat> {
+    seats.chunks(AHEAD).flat_map(|some| {
+        some.iter().for_each(|seat| seat.outbound.warm());
+        some
+    })
 }
 
 /// The place up to which a session that joins is told by `joined`, and the

@@ -25,6 +25,40 @@ fn of_type<'a>(messages: &'a [Value], kind: &str) -> Vec<&'a Value> {
     messages.iter().filter(|m| m["type"] == kind).collect()
 }
 
+/// The fan-out goes by so many members at a time, and by the rest.
+#[tokio::test]
+async fn every_member_of_a_larger_room_is_told_each_thing_once() {
+    let app = TestApp::spawn("server.workers = 1").await;
+    let mut members = Vec::new();
+    for number in 0..37 {
+        members.push(app.member(&format!("user-{number}"), "lobby").await);
+    }
+    for member in &mut members {
+        // Whoever came after is among what it has been told by now.
+        while member.members("lobby").await["count"] != 37 {}
+        member.settle().await;
+    }
+    members[20].chat("lobby", "to all").await;
+    members[21].set("lobby", "k", json!(7)).await;
+    members[22].send(&signal("cursor", json!(1))).await;
+    for (number, member) in members.iter_mut().enumerate() {
+        let (mut told, ours) =
+            (Vec::new(), [("chat", true), ("set", true), ("signal", number != 22)]);
+        let awaited = ours.iter().filter(|(_, told)| *told).count();
+        while told.len() < awaited {
+            let message = member.next().await;
+            told.extend(
+                message["type"].as_str().filter(|kind| *kind != "presence").map(String::from),
+            );
+        }
+        told.sort_unstable();
+        let expected: Vec<_> =
+            ours.iter().filter(|(_, told)| *told).map(|(kind, _)| *kind).collect();
+        assert_eq!(told, expected, "member {number}");
+        assert_eq!(member.settle().await.len(), 0, "member {number}");
+    }
+}
+
 #[tokio::test]
 async fn a_signal_reaches_the_other_members() {
     let app = TestApp::spawn("").await;
