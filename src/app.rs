@@ -19,7 +19,7 @@ use crate::{
     backends::{Backends, Delivery},
     broker::{
         Broker,
-        memory::MemoryBroker,
+        memory::{DurableBroker, MemoryBroker},
         redis::{RedisBroker, RedisOutbox},
     },
     cluster::{Cluster, Listeners},
@@ -81,7 +81,7 @@ impl Application {
         let node: Arc<str> = settings.server.node.clone().unwrap_or_else(random_name).into();
         let backends = Backends::of(&settings)?;
         let queue = backends.queue.clone();
-        let Brokers { broker, embedded, cluster, outbox } =
+        let Brokers { broker, sweep, cluster, outbox } =
             Brokers::of(&settings, &node, &backends).await?;
         let limits = (&settings.limits, settings.server.max_connections);
         let registry = Arc::new(Registry::new(limits.0, limits.1, cluster.clone()));
@@ -106,8 +106,8 @@ impl Application {
             let mut tick = rt::time::interval(SWEEP);
             loop {
                 tick.tick().await;
-                if let Some(embedded) = &embedded {
-                    embedded.sweep();
+                if let Some(sweep) = &sweep {
+                    sweep();
                 }
                 registry.sweep(Instant::now());
             }
@@ -194,8 +194,8 @@ async fn report(services: Arc<Services>) {
 /// What the settings make of the broker.
 struct Brokers {
     broker: Arc<dyn Broker>,
-    /// The same, where it is the one built in.
-    embedded: Option<Arc<MemoryBroker>>,
+    /// Lets it let go of what is over its time; a server of its own does so itself.
+    sweep: Option<Box<dyn Fn()>>,
     /// The way to the other nodes, where there are any.
     cluster: Option<Arc<dyn Cluster>>,
     /// Where the events of all of them wait for backends.
@@ -206,15 +206,24 @@ impl Brokers {
     async fn of(settings: &Settings, node: &Arc<str>, backends: &Backends) -> anyhow::Result<Self> {
         if settings.broker.url.is_none() {
             let Settings { broker, rooms, inbox, .. } = settings;
-            let embedded = MemoryBroker::new(broker, rooms, inbox).telling(backends.queue.clone());
-            let (embedded, cluster, outbox) = (Arc::new(embedded), None, None);
-            let broker = embedded.clone();
-            return Ok(Self { broker, embedded: Some(embedded), cluster, outbox });
+            let path = broker.path.as_deref();
+            let memory = MemoryBroker::new(broker, rooms, inbox).telling(backends.queue.clone());
+            let (broker, sweep): (Arc<dyn Broker>, Box<dyn Fn()>) = match path {
+                Some(path) => {
+                    let durable = Arc::new(DurableBroker::open(memory, path)?);
+                    (durable.clone(), Box::new(move || durable.sweep()))
+                }
+                None => {
+                    let memory = Arc::new(memory);
+                    (memory.clone(), Box::new(move || memory.sweep()))
+                }
+            };
+            return Ok(Self { broker, sweep: Some(sweep), cluster: None, outbox: None });
         }
         let redis = RedisBroker::connect(settings, node.clone(), backends.hooks.clone()).await;
         let redis = Arc::new(redis.map_err(anyhow::Error::msg)?);
         let outbox = redis.outbox();
-        Ok(Self { broker: redis.clone(), embedded: None, cluster: Some(redis), outbox })
+        Ok(Self { broker: redis.clone(), sweep: None, cluster: Some(redis), outbox })
     }
 }
 

@@ -26,6 +26,7 @@ mod delivery;
 mod figures;
 pub mod memory;
 pub mod redis;
+mod stored;
 
 use std::{sync::Arc, time::Duration};
 
@@ -58,6 +59,9 @@ pub enum Unavailable {
     /// What it took is not yet on as many replicas as it has to be.
     #[error("the broker's replicas do not have it yet")]
     Unreplicated,
+    /// What it keeps on disk cannot be written.
+    #[error("the broker's store cannot be written now")]
+    Unstored,
 }
 
 impl Unavailable {
@@ -67,6 +71,7 @@ impl Unavailable {
             Self::Full => "full",
             Self::Unreachable => "unreachable",
             Self::Unreplicated => "unreplicated",
+            Self::Unstored => "unstored",
         }
     }
 }
@@ -171,6 +176,13 @@ pub struct Page {
     pub more: bool,
 }
 
+impl Page {
+    /// Reading makes no room: a log that nobody ever wrote has no life to name.
+    fn of_no_room() -> Self {
+        Self { epoch: Epoch::random(), messages: Vec::new(), more: false }
+    }
+}
+
 /// Which part of a room's state is wanted, in the order of the keys' bytes.
 #[derive(Debug, Clone)]
 pub struct StateRequest {
@@ -203,7 +215,7 @@ impl StatePage {
         Self { position, entries: state, more }
     }
 
-    /// Reading makes no room: one that is not there has no life to name.
+    /// As of a page of the log.
     fn of_no_room() -> Self {
         let position = Position { epoch: Epoch::random(), seq: 0 };
         Self { position, entries: Vec::new(), more: false }

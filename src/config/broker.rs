@@ -26,6 +26,10 @@ pub struct Broker {
     /// more writes and no more rooms until older ones are over their time.
     #[serde(deserialize_with = "read::memory")]
     pub memory: usize,
+    /// In which directory the broker built in keeps what it holds; none to keep it
+    /// for as long as the process lives.
+    #[serde(deserialize_with = "read::path")]
+    pub path: Option<PathBuf>,
 }
 
 /// Where Redis is and how to get in.

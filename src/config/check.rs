@@ -4,14 +4,27 @@ use std::path::Path;
 
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
 
-use super::{Ask, Auth, ConfigError, Guest, Secret, Settings, Webhooks};
+use super::{Ask, Auth, Broker, ConfigError, Guest, Secret, Settings, Webhooks};
 
 impl Settings {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         self.auth.check()?;
         self.api.check()?;
         self.webhooks.check()?;
-        self.ask.check()
+        self.ask.check()?;
+        self.broker.check()
+    }
+}
+
+impl Broker {
+    fn check(&self) -> Result<(), ConfigError> {
+        match (&self.path, &self.url) {
+            (Some(path), Some(_)) => {
+                let expected = "an empty value, as broker.url is set: Redis keeps the logs";
+                Err(ConfigError::value("broker.path", format!("{path:?}"), expected))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -158,6 +158,11 @@ impl UserId {
         }
         Ok(Self(text.into()))
     }
+
+    /// The user that was kept under this id.
+    pub fn named(text: &str) -> Self {
+        Self(text.into())
+    }
 }
 
 impl SessionId {

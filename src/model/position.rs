@@ -31,6 +31,16 @@ impl Epoch {
         Self(KEY.hash_one(COUNT.fetch_add(1, Ordering::Relaxed)))
     }
 
+    /// The epoch of this number.
+    pub const fn of(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number, for what is kept in another form than text.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
     /// The epoch a client or another node names, if it has the form of one.
     pub fn parse(text: &str) -> Option<Self> {
         let well_formed = text.len() == 16

@@ -1,13 +1,15 @@
 //! The laws of `rookery::broker`, held against every implementation: each is
 //! listed at the end, with how it is made.
 
-use std::{sync::Arc, thread::JoinHandle, time::Duration};
+use std::{any::Any, sync::Arc, thread::JoinHandle, time::Duration};
 
 use actix::prelude::*;
 use rookery::{
     broker::{
         Broker, Delivery, PageRequest, PublishError, Receipt, RoomsRequest, Start, StateRequest,
-        Subscriber, memory::MemoryBroker, redis::RedisBroker,
+        Subscriber,
+        memory::{DurableBroker, MemoryBroker},
+        redis::RedisBroker,
     },
     config::Settings,
     model::{
@@ -18,7 +20,7 @@ use rookery::{
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
-use crate::harness::RedisServer;
+use crate::harness::{Directory, RedisServer};
 
 /// A worker that keeps what it is handed.
 struct Worker(mpsc::UnboundedSender<Delivery>);
@@ -525,20 +527,36 @@ fn settings(url: &str) -> Settings {
 }
 
 /// What has to live as long as a broker.
-type Beside = Option<RedisServer>;
+type Beside = Option<Box<dyn Any>>;
 
-async fn embedded() -> (Arc<dyn Broker>, Beside) {
+fn memory() -> MemoryBroker {
     let settings = settings("");
-    let broker = Arc::new(MemoryBroker::new(&settings.broker, &settings.rooms, &settings.inbox));
-    let swept = Arc::downgrade(&broker);
+    MemoryBroker::new(&settings.broker, &settings.rooms, &settings.inbox)
+}
+
+/// As the application does it, but more often.
+fn swept<T: Broker + 'static>(broker: T, sweep: impl Fn(&T) + 'static) -> Arc<dyn Broker> {
+    let broker = Arc::new(broker);
+    let weak = Arc::downgrade(&broker);
     actix::spawn(async move {
         let mut tick = tokio::time::interval(Duration::from_millis(20));
-        while let Some(broker) = swept.upgrade() {
-            broker.sweep();
+        while let Some(broker) = weak.upgrade() {
+            sweep(&broker);
+            drop(broker);
             tick.tick().await;
         }
     });
-    (broker, None)
+    broker
+}
+
+async fn embedded() -> (Arc<dyn Broker>, Beside) {
+    (swept(memory(), MemoryBroker::sweep), None)
+}
+
+async fn durable() -> (Arc<dyn Broker>, Beside) {
+    let directory = Directory::new();
+    let broker = DurableBroker::open(memory(), directory.path()).unwrap();
+    (swept(broker, DurableBroker::sweep), Some(Box::new(directory)))
 }
 
 async fn redis() -> (Arc<dyn Broker>, Beside) {
@@ -546,7 +564,7 @@ async fn redis() -> (Arc<dyn Broker>, Beside) {
     let settings = settings(&server.url());
     let broker =
         RedisBroker::connect(&settings, "node".into(), None).await.expect("Redis is there");
-    (Arc::new(broker), Some(server))
+    (Arc::new(broker), Some(Box::new(server)))
 }
 
 macro_rules! laws {
@@ -585,4 +603,4 @@ macro_rules! all_laws {
     };
 }
 
-all_laws!(embedded, redis);
+all_laws!(embedded, durable, redis);

@@ -51,6 +51,7 @@ mod liveness;
 // The server as a whole.
 mod architecture;
 mod demo;
+mod durable;
 mod metrics;
 mod operating;
 mod pages;

@@ -55,6 +55,12 @@ impl Dedup {
         }
     }
 
+    /// The place of the oldest write that is remembered.
+    pub(super) fn oldest(&self) -> Option<Seq> {
+        let (_, key) = self.order.front()?;
+        self.places.get(key).copied()
+    }
+
     /// About how many bytes of memory it takes.
     pub(super) fn weight(&self) -> usize {
         /// A nonce, its user and its place, in the map and in the queue.

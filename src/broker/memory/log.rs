@@ -30,8 +30,24 @@ impl Log {
         Self { epoch: Epoch::random(), last: 0, entries: VecDeque::new(), bytes: 0, clock: 0 }
     }
 
+    /// A log that was kept elsewhere, without its entries.
+    pub(super) fn resumed(end: Position, clock: Timestamp) -> Self {
+        Self { epoch: end.epoch, last: end.seq, clock, ..Self::new() }
+    }
+
+    /// Puts back an entry of a resumed log: the newest last, up to its end.
+    pub(super) fn put_back(&mut self, entry: Arc<Publication>) {
+        self.bytes += weight(&entry);
+        self.entries.push_back(entry);
+    }
+
     pub(super) fn position(&self) -> Position {
         Position { epoch: self.epoch, seq: self.last }
+    }
+
+    /// The newest timestamp given.
+    pub(super) fn clock(&self) -> Timestamp {
+        self.clock
     }
 
     /// The place and the time of the next entry.
@@ -90,7 +106,7 @@ impl Log {
 
     /// The last place before the oldest entry kept: a reader that knows this
     /// place or a later one can go on without a hole.
-    fn floor(&self) -> Seq {
+    pub(super) fn floor(&self) -> Seq {
         self.last - self.entries.len() as Seq
     }
 

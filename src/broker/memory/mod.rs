@@ -1,6 +1,8 @@
-//! The embedded broker: all of it in this process's memory.
+//! The embedded broker: all of it in this process's memory, and in a store on disk
+//! where it is to outlive the process.
 
 mod dedup;
+mod durable;
 mod listing;
 mod log;
 mod room;
@@ -14,6 +16,7 @@ use std::sync::{
 use ahash::AHashMap;
 use futures_util::future::{FutureExt, ready};
 
+pub use self::durable::{DurableBroker, StoreError};
 use self::room::Room;
 use super::{
     Answer, Broker, Delivery, Health, Inbox, Page, PageRequest, PublishError, Receipt, Rooms,
@@ -22,7 +25,7 @@ use super::{
 use crate::{
     backend::Queue,
     config,
-    model::{Draft, Epoch, Position, RoomName, Seq, Transient, UserId, WorkerId, wall_clock},
+    model::{Draft, Position, RoomName, Seq, Transient, UserId, WorkerId, wall_clock},
 };
 
 /// Rooms are spread over so many locks, so that workers seldom wait for each other.
@@ -68,19 +71,34 @@ impl MemoryBroker {
     /// Lets go of entries, nonces and rooms that are over their time. Worth
     /// calling every few seconds; reading does not depend on it.
     pub fn sweep(&self) {
-        let now = wall_clock();
         for shard in &self.shards {
-            let mut rooms = lock(shard);
-            rooms.retain(|_, room| {
-                let before = room.weight();
-                let expired = room.expired(now);
-                self.account(before, if expired { 0 } else { room.weight() });
-                !expired
-            });
-            if rooms.is_empty() {
-                rooms.shrink_to_fit();
-            }
+            self.sweep_shard(&mut lock(shard), |_, _, _| {});
         }
+    }
+
+    /// The same for some of the rooms; says of each whether it is let go of.
+    fn sweep_shard(
+        &self,
+        rooms: &mut AHashMap<RoomName, Box<Room>>,
+        mut swept: impl FnMut(&RoomName, &mut Room, bool),
+    ) {
+        let now = wall_clock();
+        rooms.retain(|name, room| {
+            let before = room.weight();
+            let expired = room.expired(now);
+            self.account(before, if expired { 0 } else { room.weight() });
+            swept(name, room, expired);
+            !expired
+        });
+        if rooms.is_empty() {
+            rooms.shrink_to_fit();
+        }
+    }
+
+    /// Puts in a room as it was before.
+    fn put_back(&self, name: RoomName, room: Box<Room>) {
+        self.account(0, room.weight());
+        lock(self.shard(&name)).insert(name, room);
     }
 
     /// Does something with a room that is there already.
@@ -164,11 +182,8 @@ impl Broker for MemoryBroker {
     }
 
     fn page(&self, room: &RoomName, request: PageRequest) -> Answer<'_, Page> {
-        // Reading makes no room: a log that nobody ever wrote has no life to name.
-        let page = self
-            .look(room, |room| room.page(request, wall_clock()))
-            .unwrap_or_else(|| Page { epoch: Epoch::random(), messages: Vec::new(), more: false });
-        ready(Ok(page)).boxed()
+        let page = self.look(room, |room| room.page(request, wall_clock()));
+        ready(Ok(page.unwrap_or_else(Page::of_no_room))).boxed()
     }
 
     fn state(&self, room: &RoomName, request: StateRequest) -> Answer<'_, StatePage> {

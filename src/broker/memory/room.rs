@@ -1,7 +1,10 @@
 use std::{sync::Arc, time::Duration};
 
+use serde_json::value::RawValue;
+
 use super::{
     dedup::Dedup,
+    durable::{Head, Kept, Mark},
     log::{Bounds, Log},
     state::State,
 };
@@ -12,7 +15,7 @@ use crate::{
         StateRequest, Subscriber,
     },
     config::RoomSettings,
-    model::{Body, Draft, Position, Publication, RoomName, Seq, Timestamp, WorkerId},
+    model::{Body, Draft, Position, Publication, RoomName, Seq, Timestamp, UserId, WorkerId},
 };
 
 /// How long, in milliseconds, a room that was never written to keeps its epoch
@@ -30,6 +33,8 @@ pub(super) struct Room {
     subscribers: Vec<Subscriber>,
     /// When it was last written to or let go of.
     used: Timestamp,
+    /// What of it was given to the store, where there is one.
+    pub(super) kept: Kept,
 }
 
 impl Room {
@@ -42,7 +47,23 @@ impl Room {
             seen: 0,
             subscribers: Vec::new(),
             used: now,
+            kept: Kept::default(),
         }
+    }
+
+    /// A room as the store has it, without its entries, nonces and state.
+    pub(super) fn resumed(settings: RoomSettings, head: &Head, now: Timestamp) -> Self {
+        let log = Log::resumed(head.end, head.clock);
+        Self { log, seen: head.seen, used: head.used, ..Self::new(settings, now) }
+    }
+
+    /// All is put back. A room that is over its time stays for as long as members
+    /// may take to come back.
+    pub(super) fn is_back(&mut self, kept: Kept, now: Timestamp) {
+        let used_at_least = now.saturating_sub(self.keep().saturating_sub(UNWRITTEN));
+        self.used = self.used.max(used_at_least);
+        self.kept = kept;
+        self.log.trim(now, self.bounds());
     }
 
     /// About how many bytes of memory the room takes.
@@ -82,6 +103,23 @@ impl Room {
         now: Timestamp,
         queue: Option<&Queue>,
     ) -> Result<Receipt, PublishError> {
+        let (receipt, entry) = self.append(room, draft, now)?;
+        if let Some(entry) = entry {
+            if let Some(queue) = queue {
+                queue.tell(room, &What::Message(entry.clone()));
+            }
+            self.hand_on(&Delivery::Published(entry));
+        }
+        Ok(receipt)
+    }
+
+    /// All of that but handing on: the entry, unless it is a duplicate.
+    pub(super) fn append(
+        &mut self,
+        room: &RoomName,
+        draft: Draft,
+        now: Timestamp,
+    ) -> Result<(Receipt, Option<Arc<Publication>>), PublishError> {
         // A retry is found before its condition is looked at: the write it
         // repeats is what changed the version.
         let user = draft.author.user.as_ref();
@@ -89,7 +127,7 @@ impl Room {
             self.dedup.expire(now, self.settings.dedup_window);
             if let Some(seq) = self.dedup.find(user, nonce) {
                 let position = Position { seq, ..self.log.position() };
-                return Ok(Receipt { position, duplicate: true });
+                return Ok((Receipt { position, duplicate: true }, None));
             }
         }
         if let Body::Set { key, value } = &draft.body {
@@ -122,11 +160,45 @@ impl Room {
         });
         self.used = now;
         self.log.append(entry.clone(), self.bounds());
-        if let Some(queue) = queue {
-            queue.tell(room, &What::Message(entry.clone()));
+        Ok((Receipt { position, duplicate: false }, Some(entry)))
+    }
+
+    /// Puts back what the store has of the room: an entry, a nonce, a key.
+    pub(super) fn put_back(&mut self, entry: Arc<Publication>) {
+        self.log.put_back(entry);
+    }
+
+    pub(super) fn put_back_nonce(
+        &mut self,
+        then: Timestamp,
+        user: Option<&UserId>,
+        nonce: &Arc<str>,
+        seq: Seq,
+    ) {
+        self.dedup.remember(then, user, nonce, seq, self.settings.dedup_entries);
+    }
+
+    pub(super) fn put_back_state(&mut self, key: &Arc<str>, value: Arc<RawValue>, version: Seq) {
+        self.state.set(key, Some(value), version);
+    }
+
+    /// How far log and nonces reach, back and forth.
+    pub(super) fn mark(&self) -> Mark {
+        let last = self.log.position().seq;
+        let nonces = self.dedup.oldest().unwrap_or(last + 1);
+        Mark { last, floor: self.log.floor(), nonces, seen: self.seen }
+    }
+
+    /// What the store has of the room besides its contents.
+    pub(super) fn head(&self, name: &RoomName) -> Head {
+        Head {
+            name: name.clone(),
+            end: self.log.position(),
+            floor: self.log.floor(),
+            clock: self.log.clock(),
+            seen: self.seen,
+            used: self.used,
         }
-        self.hand_on(&Delivery::Published(entry));
-        Ok(Receipt { position, duplicate: false })
     }
 
     pub(super) fn hand_on(&self, delivery: &Delivery) {
@@ -174,18 +246,22 @@ impl Room {
     pub(super) fn expired(&mut self, now: Timestamp) -> bool {
         self.log.trim(now, self.bounds());
         self.dedup.expire(now, self.settings.dedup_window);
+        self.subscribers.is_empty()
+            && self.log.is_empty()
+            && self.dedup.is_empty()
+            && self.used.saturating_add(self.keep()) <= now
+    }
+
+    /// How long, in milliseconds, it is kept after it was used last.
+    fn keep(&self) -> Timestamp {
         let RoomSettings { history_ttl, state_ttl, .. } = self.settings;
-        let keep = if self.log.position().seq == 0 {
+        if self.log.position().seq == 0 {
             UNWRITTEN
         } else if self.state.is_empty() {
             millis(history_ttl)
         } else {
             millis(history_ttl.max(state_ttl))
-        };
-        self.subscribers.is_empty()
-            && self.log.is_empty()
-            && self.dedup.is_empty()
-            && self.used.saturating_add(keep) <= now
+        }
     }
 }
 

@@ -7,11 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
+    broker::stored::{Said, decode, given},
     cluster::Entry,
-    model::{
-        Author, Body, Draft, Epoch, LifeId, Payload, Position, Publication, RoomName, Seq,
-        SessionId, Timestamp, Transient, UserId,
-    },
+    model::{Epoch, LifeId, Position, Publication, RoomName, Seq, Timestamp, Transient, UserId},
 };
 
 /// Something that came over a room's channel.
@@ -44,124 +42,6 @@ impl RollVersion {
         let (epoch, version) = head.split_once(' ')?;
         Some(Self { epoch: Epoch::parse(epoch)?, version: version.parse().ok()? })
     }
-}
-
-/// `skip_serializing_if` for what is false.
-fn is_false(flag: &bool) -> bool {
-    !flag
-}
-
-/// What a client said: text, or an event with data.
-#[derive(Default, Serialize, Deserialize)]
-struct Said {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    text: Option<Arc<str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    event: Option<Arc<str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    data: Option<Arc<RawValue>>,
-}
-
-impl Said {
-    fn of(payload: &Payload) -> Self {
-        match payload {
-            Payload::Text(text) => Self { text: Some(text.clone()), ..Self::default() },
-            Payload::Event { event, data } => {
-                Self { event: Some(event.clone()), data: Some(data.clone()), text: None }
-            }
-        }
-    }
-
-    fn payload(self) -> Option<Payload> {
-        match (self.text, self.event) {
-            (Some(text), _) => Some(Payload::Text(text)),
-            (None, Some(event)) => Some(Payload::Event { event, data: given(self.data) }),
-            (None, None) => None,
-        }
-    }
-}
-
-/// JSON that may be null, which an optional field does not tell from nothing.
-fn given(data: Option<Arc<RawValue>>) -> Arc<RawValue> {
-    data.unwrap_or_else(|| Arc::from(RawValue::NULL.to_owned()))
-}
-
-/// An entry of a log before Redis gave it its place.
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    user: Option<UserId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    session: Option<SessionId>,
-    /// Whether the session does not want its own message.
-    #[serde(default, skip_serializing_if = "is_false")]
-    quiet: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    nonce: Option<Arc<str>>,
-    /// The recipient of a direct message.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    to: Option<UserId>,
-    /// What a message says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    said: Option<Said>,
-    /// The key of a write to the state.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    key: Option<Arc<str>>,
-    /// Its value; none deletes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    value: Option<Arc<RawValue>>,
-}
-
-/// A draft as it is stored.
-pub(super) fn encode(draft: &Draft) -> Vec<u8> {
-    let mut stored = Stored {
-        user: draft.author.user.clone(),
-        session: draft.author.session.clone(),
-        quiet: !draft.author.echo,
-        nonce: draft.nonce.clone(),
-        to: None,
-        said: None,
-        key: None,
-        value: None,
-    };
-    match &draft.body {
-        Body::Message(payload) => stored.said = Some(Said::of(payload)),
-        Body::Direct { to, payload } => {
-            stored.to = Some(to.clone());
-            stored.said = Some(Said::of(payload));
-        }
-        Body::Set { key, value } => {
-            stored.key = Some(key.clone());
-            stored.value.clone_from(value);
-        }
-    }
-    written(&stored)
-}
-
-/// An entry of a log as it was stored; none where another version wrote what
-/// this one does not understand.
-pub(super) fn decode(
-    room: &RoomName,
-    place: Position,
-    timestamp: Timestamp,
-    stored: &[u8],
-) -> Option<Publication> {
-    let stored: Stored = serde_json::from_slice(stored).ok()?;
-    let body = match (stored.key, stored.to, stored.said) {
-        (Some(key), ..) => Body::Set { key, value: stored.value },
-        (None, Some(to), Some(said)) => Body::Direct { to, payload: said.payload()? },
-        (None, None, Some(said)) => Body::Message(said.payload()?),
-        (None, _, None) => return None,
-    };
-    Some(Publication {
-        room: room.clone(),
-        epoch: place.epoch,
-        seq: place.seq,
-        timestamp,
-        author: Author { user: stored.user, session: stored.session, echo: !stored.quiet },
-        body,
-        nonce: stored.nonce,
-    })
 }
 
 #[derive(Serialize, Deserialize)]
@@ -263,36 +143,26 @@ pub(super) fn heard(room: &RoomName, payload: &[u8]) -> Option<Heard> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        broker::stored::encode,
+        model::{Author, Body, Payload},
+    };
 
     fn raw(text: &str) -> Arc<RawValue> {
         Arc::from(RawValue::from_string(text.to_owned()).unwrap())
     }
 
     #[test]
-    fn what_is_stored_is_read_back() {
+    fn what_is_handed_on_is_read_back() {
         let room = RoomName::parse("r").unwrap();
         let user = UserId::parse("ada").unwrap();
         let event = || Payload::Event { event: "e".into(), data: raw("null") };
-        for body in [
-            Body::Message(Payload::Text("\"{}\n".into())),
-            Body::Message(event()),
-            Body::Direct { to: user.clone(), payload: event() },
-            Body::Set { key: "".into(), value: Some(raw("[1, 2]")) },
-            Body::Set { key: "k".into(), value: None },
-        ] {
-            let author = Author { user: Some(user.clone()), session: None, echo: false };
-            let nonce = Some("n".into());
-            let draft = Draft { author, body, nonce, if_version: None };
-            let place = Position { epoch: Epoch::random(), seq: 7 };
-            let stored = encode(&draft);
-            let read = decode(&room, place, 5, &stored).unwrap();
-            assert_eq!(format!("{:?}", read.body), format!("{:?}", draft.body));
-            assert_eq!(format!("{:?}", read.author), format!("{:?}", draft.author));
-            assert_eq!((read.seq, read.timestamp, read.nonce), (7, 5, draft.nonce));
-            let handed = [format!("m {} 7 5 ", place.epoch).as_bytes(), &stored].concat();
-            let Some(Heard::Published(entry)) = heard(&room, &handed) else { panic!() };
-            assert_eq!((entry.epoch, entry.seq), (place.epoch, 7));
-        }
+        let author = Author { user: Some(user.clone()), session: None, echo: false };
+        let stored = encode(&author, &Body::Message(event()), None);
+        let place = Position { epoch: Epoch::random(), seq: 7 };
+        let handed = [format!("m {} 7 5 ", place.epoch).as_bytes(), &stored].concat();
+        let Some(Heard::Published(entry)) = heard(&room, &handed) else { panic!() };
+        assert_eq!((entry.epoch, entry.seq, entry.timestamp), (place.epoch, 7, 5));
         for transient in [
             Transient::Signal { user: user.clone(), event: "e".into(), data: raw("null") },
             Transient::Typing { user: user.clone(), active: true },

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     broker::{
         Answer, Broker, Figures, Health, Inbox, Page, PageRequest, PublishError, Receipt, Rooms,
-        RoomsRequest, Snapshot, Start, StatePage, StateRequest, Subscriber, Unavailable,
+        RoomsRequest, Snapshot, Start, StatePage, StateRequest, Subscriber, Unavailable, stored,
     },
     config::RoomSettings,
     model::{
@@ -94,7 +94,11 @@ impl Node {
         keys.push(nonce.map_or(meta, |nonce| self.names.nonce(room, user, nonce)));
         let hooks = self.hooks_of(room, |wants| wants.messages).await?;
         keys.extend(hooks.keys());
-        let call = PUBLISH.call(keys).arg(&channel).arg(self.verb()).arg(entry::encode(&draft));
+        let call = PUBLISH.call(keys).arg(&channel).arg(self.verb()).arg(stored::encode(
+            &draft.author,
+            &draft.body,
+            draft.nonce.as_ref(),
+        ));
         let mut call = bounded(call, self.known(&channel), &settings).arg(dedup);
         call = match &draft.body {
             Body::Set { key, value } => call
@@ -264,7 +268,7 @@ fn read_state(state: StoredState) -> Vec<StateEntry> {
 fn read_entries(room: &RoomName, epoch: Epoch, entries: Vec<StreamEntry>) -> Vec<Arc<Publication>> {
     let read = |(id, (_, timestamp, _, stored)): StreamEntry| {
         let seq = id.split_once('-')?.0.parse().ok()?;
-        entry::decode(room, Position { epoch, seq }, timestamp, &stored).map(Arc::new)
+        stored::decode(room, Position { epoch, seq }, timestamp, &stored).map(Arc::new)
     };
     entries.into_iter().filter_map(read).collect()
 }

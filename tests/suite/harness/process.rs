@@ -91,8 +91,24 @@ impl Process {
 
     /// The same, but with a secret of the server's own.
     pub async fn spawn_without_secret(environment: &[(&str, &str)]) -> Self {
+        Self::run(environment, |directory, environment| program(directory, &[], environment)).await
+    }
+
+    /// The same as `spawn`, by a command that ends in the binary.
+    pub async fn spawn_by(
+        environment: &[(&str, &str)],
+        command: impl FnOnce(&Directory, &[(&str, &str)]) -> Command,
+    ) -> Self {
+        let secret = [("ROOKERY__AUTH__SECRET", SECRET)];
+        Self::run(&[environment, &secret].concat(), command).await
+    }
+
+    async fn run(
+        environment: &[(&str, &str)],
+        command: impl FnOnce(&Directory, &[(&str, &str)]) -> Command,
+    ) -> Self {
         let directory = Directory::new();
-        let mut command = program(&directory, &[], environment);
+        let mut command = command(&directory, environment);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         if !environment.iter().any(|(name, _)| *name == "ROOKERY__SERVER__LISTEN") {
             command.env("ROOKERY__SERVER__LISTEN", "127.0.0.1:0");
@@ -120,6 +136,11 @@ impl Process {
         })
         .await;
         process
+    }
+
+    /// The number by which the system knows it.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// What the process has written to stderr.

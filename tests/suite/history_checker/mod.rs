@@ -32,8 +32,15 @@ const ROUND: u64 = 60;
 /// How many violations are shown with what led to them.
 const SHOWN: usize = 3;
 
-const CLUSTER: Setup =
-    Setup { redis: true, nodes: 3, losing: false, clients: 20, users: 16, rooms: 4 };
+const CLUSTER: Setup = Setup {
+    redis: true,
+    nodes: 3,
+    durable: false,
+    losing: false,
+    clients: 20,
+    users: 16,
+    rooms: 4,
+};
 
 /// Runs rounds for the time asked for, and fails at the first that breaks a law.
 async fn check(name: &str, setup: Setup, seconds: u64) {
@@ -101,6 +108,11 @@ fn summary(outcome: &run::Outcome) -> String {
 #[tokio::test]
 async fn alone() {
     check("alone", Setup { redis: false, nodes: 1, ..CLUSTER }, 4).await;
+}
+
+#[tokio::test]
+async fn alone_durable() {
+    check("alone_durable", Setup { redis: false, nodes: 1, durable: true, ..CLUSTER }, 8).await;
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ pub struct Setup {
     /// Nodes over a Redis; without one, a node alone.
     pub redis: bool,
     pub nodes: usize,
+    /// Whether a node alone keeps its log in a directory.
+    pub durable: bool,
     /// Whether faults may lose the log.
     pub losing: bool,
     pub clients: usize,
@@ -82,10 +84,11 @@ impl Schedule {
         Self { random: Random::new(seed), kinds, bag: Vec::new(), gap: 1500 }
     }
 
-    /// For one node. A node alone is killed only where its log may be lost.
+    /// For one node. One that has its log in memory alone is killed only where that
+    /// may be lost.
     pub fn node(setup: &Setup, node: usize, seed: u64) -> Self {
         let mut kinds = vec![Fault::NodePause];
-        if setup.redis || setup.losing {
+        if setup.redis || setup.durable || setup.losing {
             kinds.push(Fault::NodeRestart);
         }
         let random = Random::new(seed.wrapping_add(1 + node as u64));

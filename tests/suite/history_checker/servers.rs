@@ -15,7 +15,7 @@ use super::{
     plan::{Fault, Schedule, Setup},
     record::At,
 };
-use crate::harness::{Endpoint, Process, RedisServer, node_process};
+use crate::harness::{Directory, Endpoint, Process, RedisServer, node_process};
 
 /// How long a cut connection's user is shown, and a dead node's users at most.
 pub const GRACE: Duration = Duration::from_millis(300);
@@ -73,12 +73,17 @@ impl Log {
 pub struct Servers {
     redis: Option<Arc<RwLock<RedisServer>>>,
     nodes: Vec<Process>,
+    /// Where a node alone keeps its log.
+    path: Option<Arc<Directory>>,
     pub doors: Arc<Doors>,
     pub log: Arc<Log>,
 }
 
-async fn start_node(url: &str, node: usize) -> Process {
-    node_process(url, &format!("n{node}"), &SETTINGS).await
+async fn start_node(url: &str, path: Option<&Directory>, node: usize) -> Process {
+    let path = path.map_or(String::new(), |path| path.path().display().to_string());
+    let mut settings = SETTINGS.to_vec();
+    settings.push(("ROOKERY__BROKER__PATH", &path));
+    node_process(url, &format!("n{node}"), &settings).await
 }
 
 impl Servers {
@@ -88,14 +93,16 @@ impl Servers {
             false => None,
         };
         let url = redis.as_ref().map_or(String::new(), RedisServer::url);
+        let path = setup.durable.then(|| Arc::new(Directory::new()));
         let mut nodes = Vec::new();
         for node in 0..setup.nodes {
-            nodes.push(start_node(&url, node).await);
+            nodes.push(start_node(&url, path.as_deref(), node).await);
         }
         let doors = nodes.iter().map(|node| Some(**node)).collect();
         Self {
             redis: redis.map(|redis| Arc::new(RwLock::new(redis))),
             nodes,
+            path,
             doors: Arc::new(Doors(Mutex::new(doors))),
             log: Arc::default(),
         }
@@ -113,6 +120,7 @@ impl Servers {
                 node,
                 process,
                 redis: self.redis.clone(),
+                path: self.path.clone(),
                 doors: Arc::clone(&self.doors),
                 log: Arc::clone(&self.log),
                 start,
@@ -191,6 +199,7 @@ struct NodeHarm {
     node: usize,
     process: Process,
     redis: Option<Arc<RwLock<RedisServer>>>,
+    path: Option<Arc<Directory>>,
     doors: Arc<Doors>,
     log: Arc<Log>,
     start: Instant,
@@ -224,11 +233,12 @@ impl NodeHarm {
     }
 
     async fn restarted(&self) -> Process {
+        let path = self.path.as_deref();
         match &self.redis {
-            None => start_node("", self.node).await,
+            None => start_node("", path, self.node).await,
             Some(redis) => {
                 let redis = redis.read().await;
-                start_node(&redis.url(), self.node).await
+                start_node(&redis.url(), path, self.node).await
             }
         }
     }

@@ -1,0 +1,159 @@
+//! The thread that writes: what waits goes to disk together, and is handed on when
+//! it is there.
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::Duration,
+};
+
+use log::{error, info, warn};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use super::{change::Change, directory::Store, error::Failure};
+use crate::{
+    backend::What,
+    broker::{Delivery, memory::MemoryBroker},
+};
+
+/// How long it is waited, after a disk was found full, before it is tried again;
+/// each time twice as long, up to the second.
+const RETRY: Duration = Duration::from_secs(1);
+const RETRY_AT_MOST: Duration = Duration::from_secs(30);
+
+/// Changes of one step, in the order in which they were made.
+#[derive(Debug)]
+pub(super) struct Staged {
+    /// Rises by one.
+    pub(super) ticket: u64,
+    pub(super) changes: Vec<Change>,
+    /// A place in the queue.
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+}
+
+/// How far the writer is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Progress {
+    /// All up to this ticket is on disk, and handed on.
+    pub(super) written: u64,
+    /// Why nothing more is written.
+    pub(super) trouble: Option<Trouble>,
+}
+
+/// What is wrong with the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// There is no room; what waits is tried again.
+    Full,
+    /// It failed, and nothing more is written before the process was restarted.
+    Failed,
+}
+
+impl Trouble {
+    pub(super) fn problem(self) -> &'static str {
+        match self {
+            Self::Full => "the disk of broker.path is full",
+            Self::Failed => "the store in broker.path failed; the log has more",
+        }
+    }
+}
+
+pub(super) struct Writer {
+    pub(super) store: Store,
+    pub(super) queue: Receiver<Staged>,
+    pub(super) progress: watch::Sender<Progress>,
+    /// Whose subscribers are handed what is written.
+    pub(super) rooms: Arc<MemoryBroker>,
+}
+
+/// Nobody waits for a writer that is gone.
+struct Ending(watch::Sender<Progress>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.send_modify(|progress| progress.trouble = Some(Trouble::Failed));
+    }
+}
+
+impl Writer {
+    /// Writes until nobody is there to give it anything, or the store failed.
+    pub(super) fn run(mut self) {
+        let _ending = Ending(self.progress.clone());
+        while let Ok(first) = self.queue.recv() {
+            let mut batch = vec![first];
+            batch.extend(self.queue.try_iter());
+            if !self.write(&mut batch) {
+                return;
+            }
+            self.hand_on(batch);
+        }
+    }
+
+    /// Writes the batch, and what comes while that is hindered; whether it did.
+    fn write(&mut self, batch: &mut Vec<Staged>) -> bool {
+        let Err(mut failure) = self.commit(batch) else { return true };
+        let path = self.store.path().display().to_string();
+        let mut wait = RETRY;
+        while failure.is_full {
+            warn!(
+                "broker.path: {path}: {}; nothing is taken until there is room, tried again in {} s",
+                failure.what,
+                wait.as_secs()
+            );
+            self.trouble(Trouble::Full, batch);
+            match self.queue.recv_timeout(wait) {
+                Ok(more) => batch.push(more),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+            wait = RETRY_AT_MOST.min(wait * 2);
+            match self.store.reopen().and_then(|()| self.commit(batch)) {
+                Ok(()) => {
+                    info!("broker.path: {path}: there is room again");
+                    self.progress.send_modify(|progress| progress.trouble = None);
+                    return true;
+                }
+                Err(still) => failure = still,
+            }
+        }
+        error!(
+            "broker.path: {path}: {}; nothing more is taken or written. What was acknowledged \
+             before this is there; look after the disk, then restart this process",
+            failure.what
+        );
+        self.trouble(Trouble::Failed, batch);
+        false
+    }
+
+    fn commit(&mut self, batch: &[Staged]) -> Result<(), Failure> {
+        self.store.commit(batch.iter().flat_map(|staged| &staged.changes))
+    }
+
+    /// Whoever waits is told, and nobody waits for a place in the queue.
+    fn trouble(&self, trouble: Trouble, batch: &mut [Staged]) {
+        self.progress.send_modify(|progress| progress.trouble = Some(trouble));
+        for staged in batch {
+            staged.permit = None;
+        }
+    }
+
+    fn hand_on(&self, batch: Vec<Staged>) {
+        let Some(last) = batch.last().map(|staged| staged.ticket) else { return };
+        for change in batch.into_iter().flat_map(|staged| staged.changes) {
+            let Change::Room(change) = change else { continue };
+            let Some(entry) = change.entry else { continue };
+            if let Some(queue) = &self.rooms.queue {
+                queue.tell(&entry.room, &What::Message(entry.clone()));
+            }
+            self.rooms.look(&entry.room, |room| {
+                // One of that name that came after it is another.
+                if room.position().epoch == entry.epoch {
+                    room.hand_on(&Delivery::Published(entry.clone()));
+                }
+            });
+        }
+        self.progress.send_modify(|progress| progress.written = last);
+    }
+}
