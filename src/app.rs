@@ -12,6 +12,7 @@ use actix_server::Server;
 use actix_service::{ServiceFactoryExt, fn_service, map_config};
 use actix_web::{App, dev::AppConfig, rt, rt::net::TcpStream};
 use anyhow::Context as _;
+use futures_util::FutureExt;
 use log::{info, warn};
 
 use crate::{
@@ -22,15 +23,16 @@ use crate::{
         memory::{DurableBroker, MemoryBroker},
         redis::{RedisBroker, RedisOutbox},
     },
-    cluster::{Cluster, Listeners},
+    cluster::{Cluster, Listeners, Whisper},
     config::{Guest, Settings},
     http::{self, Upgradable, upgrade},
     metrics::Metrics,
     net::{self, Connection},
     presence::PresenceSupervisor,
-    session::{Registry, Services},
+    session::{Census, Registry, Services},
     shutdown::{self, Signals},
     systemd,
+    trace::{self, Traces},
 };
 
 pub use crate::shutdown::Handle;
@@ -55,7 +57,7 @@ pub struct Application {
     signals: Signals,
     handle: Handle,
     /// What is done again and again beside serving.
-    chores: [rt::task::JoinHandle<()>; 2],
+    chores: Vec<rt::task::JoinHandle<()>>,
     delivery: Delivery,
 }
 
@@ -86,9 +88,14 @@ impl Application {
         let limits = (&settings.limits, settings.server.max_connections);
         let registry = Arc::new(Registry::new(limits.0, limits.1, cluster.clone()));
         let presence = PresenceSupervisor::new(&settings, cluster.clone());
-        let presence = presence.telling(queue.clone()).start();
+        let traces = Arc::new(Traces::new(node.clone()));
+        let presence = presence.telling(queue.clone()).traced(traces.clone()).start();
+        let census = Census::new(node.clone(), registry.clone(), presence.clone());
+        let census = Arc::new(census);
+        let mut chores = Vec::new();
         if let Some(cluster) = &cluster {
-            cluster.listen(ears(&presence, &registry));
+            cluster.listen(ears(&presence, &registry, &census, &traces));
+            chores.push(rt::spawn(trace::relay(traces.clone(), cluster.clone())));
         }
         let services = Arc::new(Services {
             node,
@@ -97,12 +104,14 @@ impl Application {
             cluster,
             presence,
             registry: registry.clone(),
+            census,
+            traces,
             asker: backends.asker.clone(),
             hooks: backends.hooks.clone(),
             metrics: Arc::new(Metrics::default()),
             settings,
         });
-        let sweeper = rt::spawn(async move {
+        chores.push(rt::spawn(async move {
             let mut tick = rt::time::interval(SWEEP);
             loop {
                 tick.tick().await;
@@ -111,15 +120,15 @@ impl Application {
                 }
                 registry.sweep(Instant::now());
             }
-        });
-        let reporter = rt::spawn(report(services.clone()));
+        }));
+        chores.push(rt::spawn(report(services.clone())));
         Ok(Self {
             server: serve(&services, listeners)?,
             services,
             addresses,
             signals: Signals::listen()?,
             handle: Handle::new(),
-            chores: [sweeper, reporter],
+            chores,
             delivery: backends.deliver(outbox)?,
         })
     }
@@ -229,9 +238,15 @@ impl Brokers {
 
 /// To whom goes what other nodes say. The registry holds the cluster, and not
 /// the other way round.
-fn ears(presence: &Addr<PresenceSupervisor>, registry: &Arc<Registry>) -> Listeners {
+fn ears(
+    presence: &Addr<PresenceSupervisor>,
+    registry: &Arc<Registry>,
+    census: &Arc<Census>,
+    traces: &Arc<Traces>,
+) -> Listeners {
     let (obeying, counting) = (Arc::downgrade(registry), Arc::downgrade(registry));
     let posting = Arc::downgrade(registry);
+    let (census, traces) = (Arc::downgrade(census), traces.clone());
     Listeners {
         presence: presence.clone().recipient(),
         orders: Box::new(move |order| {
@@ -240,6 +255,19 @@ fn ears(presence: &Addr<PresenceSupervisor>, registry: &Arc<Registry>) -> Listen
             }
         }),
         posts: Box::new(move |session, messages| posting.upgrade()?.post_here(session, messages)),
+        whispers: Box::new(move |whisper| match whisper {
+            Whisper::WhoHas { ticket, user } => {
+                Some(census.upgrade()?.asked_for(ticket, user)?.boxed())
+            }
+            Whisper::Has { ticket, node, connections } => {
+                census.upgrade()?.answered(ticket, node, connections);
+                None
+            }
+            whisper @ (Whisper::Wishes { .. } | Whisper::Happened { .. }) => {
+                traces.hear(whisper, Instant::now());
+                None
+            }
+        }),
         open: Box::new(move || {
             counting.upgrade().map(|registry| registry.open_by_user()).unwrap_or_default()
         }),

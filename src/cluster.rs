@@ -9,6 +9,10 @@
 //! name, so that what is taken away late was the old life's, and says all it
 //! knows [anew](Heard::Anew).
 
+mod whisper;
+
+pub use whisper::{Connection, Whisper, Wish};
+
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use actix::prelude::*;
@@ -116,6 +120,11 @@ pub enum Order {
         /// The user.
         user: UserId,
     },
+    /// A backend ends one session.
+    End {
+        /// The session.
+        session: SessionId,
+    },
     /// Tokens are not to be accepted any more, and sessions that show them end.
     Revoke(Revocation),
 }
@@ -210,6 +219,9 @@ pub enum Posted {
 pub type PostHere =
     Box<dyn Fn(&SessionId, Vec<Box<str>>) -> Option<BoxFuture<'static, Posted>> + Send + Sync>;
 
+/// Hears what another node whispers; where that is a question, gives the answer.
+pub type Ear = Box<dyn Fn(Whisper) -> Option<BoxFuture<'static, Whisper>> + Send + Sync>;
+
 /// To whom goes what the other nodes say.
 pub struct Listeners {
     /// Who is where.
@@ -218,6 +230,8 @@ pub struct Listeners {
     pub orders: Box<dyn Fn(Order) + Send + Sync>,
     /// Called with what is posted to a session that may be here.
     pub posts: PostHere,
+    /// Called with what another node whispers.
+    pub whispers: Ear,
     /// Asked for the connections of each user, when a new life begins.
     pub open: Box<dyn Fn() -> Vec<(UserId, usize)> + Send + Sync>,
 }
@@ -273,6 +287,9 @@ pub trait Cluster: Send + Sync {
     /// may have them or not.
     fn post(&self, user: &UserId, session: &SessionId, messages: &[Box<str>])
     -> Answer<'_, Posted>;
+
+    /// Says something to the other nodes that are there now. It may be lost.
+    fn whisper(&self, whisper: &Whisper) -> Answer<'_, ()>;
 
     /// This node ends: nothing is told and heard any more. The others see it
     /// fall silent, which leaves its users their time to come back elsewhere.

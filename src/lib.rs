@@ -20,6 +20,7 @@
 //! - [`cluster`]: what nodes tell one another besides the logs
 //! - [`metrics`]: what is counted and measured
 //! - [`backend`]: calls to backends: telling them what happened, asking them what may
+//! - [`trace`]: what happens to one user or in one room, told live
 //! - [`broker`]: logs, shared state, dedup; who is handed what
 //! - [`outbound`]: what waits to be written to one client
 //! - [`presence`]: who is where
@@ -48,4 +49,5 @@ pub mod room;
 pub mod session;
 pub mod shutdown;
 mod systemd;
+pub mod trace;
 pub mod wire;

@@ -77,7 +77,8 @@ export class Chart {
       {
         width,
         height: this.#height,
-        padding: [8, this.#series.length > 1 ? 0 : 8, 0, 0],
+        // Half of a time below fits beside the line.
+        padding: [8, this.#series.length > 1 ? 0 : 26, 0, 0],
         legend: { show: false },
         cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false, setScale: false } },
         scales,

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{ConfigError, Secret, read};
 use crate::model::{Pattern, RoomName};
@@ -35,7 +35,7 @@ pub struct ApiKey {
 }
 
 /// What a key may be allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// To write messages to rooms.
@@ -54,6 +54,23 @@ pub enum Scope {
     Disconnect,
     /// To see the nodes, and their figures.
     Cluster,
+    /// To follow what a user does, or what happens in a room.
+    Trace,
+}
+
+impl Scope {
+    /// All there are.
+    pub const ALL: [Self; 9] = [
+        Self::Publish,
+        Self::Set,
+        Self::Direct,
+        Self::History,
+        Self::Presence,
+        Self::Rooms,
+        Self::Disconnect,
+        Self::Cluster,
+        Self::Trace,
+    ];
 }
 
 impl fmt::Display for Scope {
@@ -67,6 +84,7 @@ impl fmt::Display for Scope {
             Self::Rooms => "rooms",
             Self::Disconnect => "disconnect",
             Self::Cluster => "cluster",
+            Self::Trace => "trace",
         })
     }
 }

@@ -35,6 +35,9 @@ pub struct Server {
     /// Whether `GET /metrics` exists, for Prometheus.
     #[serde(deserialize_with = "read::flag")]
     pub metrics: bool,
+    /// Whether the operator's page exists, at `/admin`.
+    #[serde(deserialize_with = "read::flag")]
+    pub admin: bool,
     /// This node's name; none lets the node choose one.
     #[serde(deserialize_with = "read::node_name")]
     pub node: Option<String>,

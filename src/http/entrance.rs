@@ -8,9 +8,19 @@ use super::{credentials, failure::Failure, peer, socket::Wishes};
 use crate::{
     auth::Identity,
     cluster::Attempt,
+    model::What,
     session::{Role, Seed, Services},
     wire::Protocol,
 };
+
+/// Tells traces that a user is refused.
+fn turned_away(services: &Services, identity: &Identity, failure: Failure) -> Failure {
+    services.traces.note(Some(&identity.profile.user), None, None, || What::TurnedAway {
+        cause: failure.cause().into(),
+        message: failure.to_string().into(),
+    });
+    failure
+}
 
 /// A verified user who wants a session.
 pub(super) struct Entrant {
@@ -29,7 +39,8 @@ impl Entrant {
     ) -> Result<Self, Failure> {
         let address = peer::approach(request, services).await?;
         let identity = credentials::identity(request, services)?;
-        services.registry.attempt(Attempt::User(&identity.profile.user)).await?;
+        let attempted = services.registry.attempt(Attempt::User(&identity.profile.user)).await;
+        attempted.map_err(|refused| turned_away(services, &identity, refused.into()))?;
         let rooms = services.settings.limits.rooms_per_session;
         let wishes = Wishes::read(request.query_string(), later, rooms);
         Ok(Self { address, identity, wishes })
@@ -51,7 +62,8 @@ impl Entrant {
             wishes.add(&rooms);
         }
         let Wishes { requests, session } = wishes;
-        let permit = services.registry.admit(address, Some(&identity), session.as_deref()).await?;
+        let permit = services.registry.admit(address, Some(&identity), session.as_deref()).await;
+        let permit = permit.map_err(|refused| turned_away(services, &identity, refused.into()))?;
         let role = Role::Member { identity: Box::new(identity), requests };
         Ok(Seed { permit, role, protocol })
     }

@@ -92,7 +92,7 @@ impl Failure {
         Self { allow: Some(allow), ..Self::new(status, Code::NotFound, message) }
     }
 
-    fn unavailable(message: impl Into<String>) -> Self {
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message)
     }
 
@@ -165,6 +165,12 @@ impl From<Problem> for Failure {
             Code::BadJson | Code::BadMessage | Code::UnknownType => StatusCode::BAD_REQUEST,
         };
         Self { status, problem: Box::new(problem), allow: None, cause: None }
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        *failure.problem
     }
 }
 

@@ -36,8 +36,12 @@ pub(super) async fn page(
     }
     let path = match request.path().trim_start_matches('/') {
         "" => "index.html",
+        "admin" => "admin.html",
         path => path,
     };
+    if path == "admin.html" && !services.settings.server.admin {
+        return Err(Failure::not_found("the operator's page is off: `server.admin` is false"));
+    }
     let file = match &services.settings.server.static_dir {
         Some(folder) => read(folder, path),
         None => Built::get(path),

@@ -5,11 +5,12 @@ mod answers;
 mod requests;
 
 pub(super) use answers::{
-    LogEntry, Member, Node, OutcomeShown, ReadRefusals, Refusals, StateShown, WriteRefusals,
+    LogEntry, Member, Node, OutcomeShown, ReadRefusals, Refusals, SessionShown, StateShown,
+    WriteRefusals,
 };
 pub(super) use requests::{
     Batch, Broadcast, Conditions, Cursor, Deletion, Key, Message, Number, Room, RoomPattern,
-    TokenId, User, Write,
+    Session, TokenId, User, Write,
 };
 
 use utoipa::openapi::{
@@ -103,6 +104,11 @@ pub(super) fn room() -> ObjectBuilder {
     short([Type::String], model::NAME_CHARACTERS)
         .pattern(Some("^[A-Za-z0-9_.:/-]+$"))
         .description(Some("A room's name"))
+}
+
+/// A session's id.
+pub(super) fn session() -> ObjectBuilder {
+    typed([Type::String]).pattern(Some("^[0-9a-f]{48}$")).description(Some("A session's id"))
 }
 
 /// A user's id.

@@ -74,12 +74,12 @@ async fn open_echo(request: &HttpRequest, services: &Services) -> Result<HttpRes
 
 /// Puts the seed of the session beside the answer, for
 /// [`upgrade`](super::upgrade) to find.
-fn sown(mut response: HttpResponse, seed: Seed) -> HttpResponse {
+pub(super) fn sown(mut response: HttpResponse, seed: Seed) -> HttpResponse {
     response.extensions_mut().insert(seed);
     response
 }
 
-fn handshake(request: &HttpRequest) -> Result<actix_web::HttpResponseBuilder, Failure> {
+pub(super) fn handshake(request: &HttpRequest) -> Result<actix_web::HttpResponseBuilder, Failure> {
     let refused = |error: &dyn std::fmt::Display| {
         let message = format!("expected a WebSocket handshake: {error}");
         let status = StatusCode::UPGRADE_REQUIRED;

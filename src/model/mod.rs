@@ -3,6 +3,7 @@
 mod changes;
 mod farewell;
 mod grants;
+mod happening;
 mod ids;
 mod member;
 mod names;
@@ -15,6 +16,7 @@ mod state;
 pub use changes::{Change, PresenceChanges};
 pub use farewell::Farewell;
 pub use grants::{Action, Grants};
+pub use happening::{Happening, Said, Subject, Transport, What};
 pub use ids::{LinkId, WorkerId};
 pub use member::{Availability, META_BYTES, Member, Naming, PresenceDiff, Profile, Status};
 pub use names::{LifeId, NameError, RoomName, SessionId, UserId};

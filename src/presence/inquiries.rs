@@ -7,7 +7,7 @@ use actix::{
 };
 
 use super::{
-    messages::{Find, Headcount, Inspect, Survey, Whereabouts},
+    messages::{Find, Headcount, Inspect, RoomsOf, Survey, Whereabouts},
     neighbours::unpanicked,
     roster::Roster,
     supervisor::PresenceSupervisor,
@@ -69,6 +69,14 @@ impl Handler<Headcount> for PresenceSupervisor {
                 Box::pin(fut::ready(Ok(counts.collect())))
             }
         }
+    }
+}
+
+impl Handler<RoomsOf> for PresenceSupervisor {
+    type Result = MessageResult<RoomsOf>;
+
+    fn handle(&mut self, RoomsOf { links }: RoomsOf, _: &mut Self::Context) -> Self::Result {
+        MessageResult(links.iter().map(|link| self.roster.rooms_of(*link)).collect())
     }
 }
 

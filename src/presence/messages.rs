@@ -201,6 +201,14 @@ pub struct Whereabouts {
     pub elsewhere: Vec<(Box<str>, usize)>,
 }
 
+/// Asks in which rooms these connections of this node are.
+#[derive(Message)]
+#[rtype(result = "Vec<Vec<RoomName>>")]
+pub struct RoomsOf {
+    /// The connections.
+    pub links: Vec<LinkId>,
+}
+
 /// Asks how many users are in each of these rooms, on all nodes.
 #[derive(Message)]
 #[rtype(result = "Result<Vec<usize>, Unreachable>")]

@@ -273,6 +273,14 @@ impl Roster {
         }
     }
 
+    /// Which rooms a connection of this node is in, in the order of their names.
+    pub fn rooms_of(&self, link: LinkId) -> Vec<RoomName> {
+        let known = self.links.get(&link);
+        let mut rooms: Vec<_> = known.into_iter().flat_map(|it| it.rooms.iter().cloned()).collect();
+        rooms.sort_unstable();
+        rooms
+    }
+
     /// Which workers have sessions in a room.
     pub fn workers(&self, room: &RoomName) -> Vec<WorkerId> {
         self.places.get(room).map_or_else(Vec::new, |place| place.workers.keys().copied().collect())

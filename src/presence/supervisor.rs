@@ -19,7 +19,8 @@ use crate::{
     backend::Queue,
     cluster::Cluster,
     config::Settings,
-    model::{UserId, WorkerId},
+    model::{RoomName, UserId, What, WorkerId},
+    trace::Traces,
 };
 
 /// How long to wait before a worker whose queue was full is tried again.
@@ -40,6 +41,10 @@ pub struct PresenceSupervisor {
     pub(super) neighbours: Option<Neighbours>,
     /// Where backends are told who comes and goes, where this node does that.
     pub(super) queue: Option<Arc<Queue>>,
+    /// Where those are told who trace users and rooms, if they are to be.
+    traces: Option<Arc<Traces>>,
+    /// What they were told last: an effect may come twice.
+    traced: Option<(RoomName, UserId, What)>,
     /// The timer for the next end of a grace, and when it rings.
     expiry: Option<(SpawnHandle, Instant)>,
     retrying: bool,
@@ -56,6 +61,8 @@ impl PresenceSupervisor {
             watched: AHashMap::new(),
             neighbours: cluster.map(Neighbours::new),
             queue: None,
+            traces: None,
+            traced: None,
             expiry: None,
             retrying: false,
         }
@@ -65,6 +72,30 @@ impl PresenceSupervisor {
     #[must_use]
     pub fn telling(self, queue: Option<Arc<Queue>>) -> Self {
         Self { queue, ..self }
+    }
+
+    /// The same, which tells those who trace what changes.
+    #[must_use]
+    pub fn traced(self, traces: Arc<Traces>) -> Self {
+        Self { traces: Some(traces), ..self }
+    }
+
+    /// This node's part of a user in a room is another now.
+    fn trace(&mut self, room: &RoomName, user: &UserId) {
+        let Some(traces) = self.traces.as_ref().filter(|it| it.is_on()) else { return };
+        if room.is_inbox() {
+            return;
+        }
+        let what = match self.roster.entry(room, user) {
+            Some(entry) => What::Present { sessions: entry.sessions },
+            None => What::Absent,
+        };
+        let told = (room.clone(), user.clone(), what.clone());
+        if self.traced.as_ref() == Some(&told) {
+            return;
+        }
+        traces.note(Some(user), None, Some(room), || what);
+        self.traced = Some(told);
     }
 
     /// Does what a message asks, and what follows from it. A defect that shows
@@ -116,6 +147,9 @@ impl PresenceSupervisor {
     }
 
     fn pass_on(&mut self, effect: Effect) {
+        if let Effect::Own(room, user) | Effect::Seat { room, user, .. } = &effect {
+            self.trace(room, user);
+        }
         match (effect, &mut self.neighbours) {
             (Effect::Room(room, changes), _) => {
                 for worker in self.roster.workers(&room) {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     broker::RETRY_AFTER,
-    model::{Code, Problem, RoomName},
+    model::{Code, Problem, RoomName, What},
     presence,
     wire::{Event, encode},
 };
@@ -69,6 +69,8 @@ impl Handler<Leave> for RoomSupervisor {
         let Some(attached) = self.attached.get_mut(&link) else { return };
         if attached.rooms.remove(&name) {
             self.presence.do_send(presence::Untrack { link, room: name.clone() });
+            let (user, session) = (&attached.profile.user, &attached.session);
+            self.traces.note(Some(user), Some(session), Some(&name), || What::Left);
         }
         if let Some(room) = self.rooms.get_mut(&name) {
             room.remove(link);

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     broker::{Inbox, Snapshot, Start, Unavailable},
-    model::{LinkId, Member, Position, Problem, Publication, RoomName},
+    model::{LinkId, Member, Position, Problem, Publication, RoomName, What},
     outbound::{Outbound, StatePages},
     presence,
     wire::{Event, RequestId, encode},
@@ -174,9 +174,18 @@ impl RoomSupervisor {
         };
         let Entrant { id, start, done, .. } = entrant;
         self.metrics.joins.inc();
-        if matches!(start, Start::After { .. }) {
+        let resumes = matches!(start, Start::After { .. });
+        if resumes {
             self.metrics.resumed(snapshot.recovered);
         }
+        let recovered = resumes.then_some(snapshot.recovered);
+        let Position { epoch, seq } = snapshot.position;
+        self.traces.note(
+            Some(&attached.profile.user),
+            Some(&attached.session),
+            Some(&name),
+            || What::Joined { epoch, seq, recovered },
+        );
         let (outbound, session) = (attached.outbound.clone(), attached.session.clone());
         let user = attached.profile.user.clone();
 
@@ -224,6 +233,13 @@ impl RoomSupervisor {
         let Entrant { link, id, room, done, .. } = entrant;
         let Some(attached) = self.attached.get(&link) else { return };
         self.metrics.joins.inc();
+        let Position { epoch, seq } = position;
+        self.traces.note(
+            Some(&attached.profile.user),
+            Some(&attached.session),
+            Some(&room),
+            || What::Joined { epoch, seq, recovered: None },
+        );
         let event = Event::Joined {
             id: id.as_ref(),
             room: &room,

@@ -21,6 +21,7 @@ use crate::{
     model::{Code, Farewell, LinkId, Problem, Profile, RoomName, SessionId, WorkerId},
     outbound::Outbound,
     presence::{self, News, PresenceSupervisor, Ticket},
+    trace::Traces,
     wire::{Event, RequestId, encode},
 };
 
@@ -71,6 +72,7 @@ pub struct RoomSupervisor {
     last_ticket: u64,
     pub(super) watchers: Watchers,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) traces: Arc<Traces>,
     coalesce: Duration,
     watched_users: usize,
     /// Rooms with messages that leave at the end of this turn.
@@ -98,6 +100,7 @@ impl RoomSupervisor {
         outbound: &config::Outbound,
         limits: &config::Limits,
         metrics: Arc<Metrics>,
+        traces: Arc<Traces>,
     ) -> Self {
         Self {
             worker: WorkerId::next(),
@@ -112,6 +115,7 @@ impl RoomSupervisor {
             last_ticket: 0,
             watchers: Watchers::default(),
             metrics,
+            traces,
             coalesce: outbound.coalesce,
             watched_users: limits.watched_users,
             live: AHashSet::new(),

@@ -19,13 +19,14 @@ use super::{
     registry::{End, Permit},
     seed::{Role, Seed},
     services::Services,
+    tracing::Tracing,
     worker::Worker,
 };
 use crate::{
     auth::Identity,
     broker::RETRY_AFTER,
     config,
-    model::{Code, Farewell, LinkId, Problem, RoomName, Timestamp, wall_clock},
+    model::{Code, Farewell, LinkId, Problem, RoomName, Timestamp, Transport, What, wall_clock},
     outbound::{Flow, Outbound},
     room,
     wire::{Event, Frame, Incoming, Limits, Protocol, command, encode, frame},
@@ -58,8 +59,10 @@ pub struct Session {
     stream: Rc<TcpStream>,
     gate: Rc<Gate>,
     permit: Permit,
-    /// None for an echo.
+    /// None for an echo, and for who traces.
     pub(super) member: Option<Member>,
+    /// For who traces.
+    pub(super) tracing: Option<Box<Tracing>>,
     rate: RateLimit,
     heartbeat: Heartbeat,
     /// Whether the heartbeat found the client silent once already.
@@ -98,12 +101,15 @@ impl Session {
         let share =
             0.5 + f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX) / 2.0;
         let heartbeat = Heartbeat::new(beat.interval, beat.timeout, share, now);
-        let (member, requests) = match seed.role {
+        let (member, requests, tracing) = match seed.role {
             Role::Member { identity, requests } => {
                 let member = Member { identity: *identity, rooms: AHashSet::new(), expiry: None };
-                (Some(member), requests.into())
+                (Some(member), requests.into(), None)
             }
-            Role::Echo => (None, VecDeque::new()),
+            Role::Echo => (None, VecDeque::new(), None),
+            Role::Trace { admit, place } => {
+                (None, VecDeque::new(), Some(Box::new(Tracing::new(admit, place))))
+            }
         };
         Self {
             worker,
@@ -112,6 +118,7 @@ impl Session {
             gate,
             permit: seed.permit,
             member,
+            tracing,
             rate,
             heartbeat,
             suspect: false,
@@ -175,7 +182,11 @@ impl Session {
         self.begin();
         let attached = self.worker.rooms.send(attach).into_actor(self);
         ctx.spawn(attached.map(|attached, act, ctx| match attached {
-            Ok(Ok(())) => act.done(ctx),
+            Ok(Ok(())) => {
+                let transport = act.transport();
+                act.trace(None, || What::Connected { transport });
+                act.done(ctx);
+            }
             Ok(Err(problem)) if problem.code == Code::Unavailable => {
                 ctx.run_later(RETRY_AFTER, Self::attach);
             }
@@ -193,6 +204,7 @@ impl Session {
                 let limit = self.services().settings.limits.messages_per_second;
                 let message = format!("more than {limit} messages a second");
                 let problem = Problem::new(Code::RateLimited, message).retry_after(wait);
+                self.trace(None, || What::from(&problem));
                 self.answer(&Event::Error { id: incoming.id.as_ref(), problem: &problem });
                 return;
             }
@@ -336,6 +348,13 @@ impl Session {
         }
     }
 
+    fn transport(&self) -> Transport {
+        match self.outbound.protocol() {
+            Protocol::Json => Transport::Websocket,
+            Protocol::Events => Transport::Events,
+        }
+    }
+
     fn detach(&self) {
         if self.worker.links.borrow_mut().remove(&self.link()).is_some() {
             self.worker.rooms.do_send(room::Detach { link: self.link() });
@@ -368,6 +387,7 @@ impl Actor for Session {
         self.permit.register(ctx.address().recipient(), posts);
         self.attach(ctx);
         self.watch_expiry(ctx);
+        self.begin_tracing(ctx);
         self.beat(ctx);
     }
 }
@@ -385,6 +405,10 @@ impl Drop for Session {
         self.outbound.abandon();
         let lasted = self.began.elapsed();
         self.services().metrics.closed(self.reason(), lasted);
+        self.trace(None, || What::Ended {
+            reason: self.reason().into(),
+            seconds: lasted.as_secs_f64(),
+        });
         let Some(Member { identity, .. }) = &self.member else { return };
         let why = match self.ending {
             Some(farewell) => format!("{} {}", farewell.code(), farewell.reason()),
@@ -411,11 +435,12 @@ impl StreamHandler<Arrival> for Session {
         match arrival {
             Arrival::Frame(Frame::Text(text)) => match &self.member {
                 Some(_) => self.receive(&text, ctx),
+                None if self.tracing.is_some() => self.hear_wish(&text, ctx),
                 None => self.say_back(frame::OpCode::Text, text.as_bytes()),
             },
             Arrival::Frame(Frame::Binary(data)) => match &self.member {
-                Some(_) => self.end(Farewell::UnsupportedData, false, ctx),
-                None => self.say_back(frame::OpCode::Binary, &data),
+                None if self.tracing.is_none() => self.say_back(frame::OpCode::Binary, &data),
+                _ => self.end(Farewell::UnsupportedData, false, ctx),
             },
             Arrival::Frame(Frame::Ping(payload)) => {
                 self.outbound.queue_notice(frame::pong_frame(&payload));

@@ -15,8 +15,8 @@ use crate::{
     backend::{Asker, Who},
     broker::{PageRequest, PublishError, RESUME_PAGE, Receipt, Start, Unavailable},
     model::{
-        Author, Body, Code, Draft, Payload, Position, Problem, RoomName, Transient, UserId,
-        wall_clock,
+        Author, Body, Code, Draft, Payload, Position, Problem, RoomName, Said, Transient, UserId,
+        What, wall_clock,
     },
     presence, room,
     wire::{Command, Event, RequestId, Since, Token},
@@ -88,6 +88,7 @@ impl Session {
             }
             Command::Status { status, meta } => {
                 let link = self.link();
+                self.trace(None, || What::Status { status });
                 self.services().presence.do_send(presence::SetStatus { link, status, meta });
                 self.ack(&id, None, false);
                 Ok(())
@@ -200,22 +201,35 @@ impl Session {
         draft: Draft,
         ctx: &mut Context<Self>,
     ) -> Result<(), Problem> {
-        let (broker, asker) = (self.services().broker.clone(), self.asker()?);
+        let (services, asker) = (self.services().clone(), self.asker()?);
         let asked = room.clone();
         let published = async move {
             let draft = asked_for(asker, &asked, draft).await?;
-            Ok::<_, Problem>(broker.publish(&asked, draft).await)
+            let said = services.traces.is_on().then(|| Said::of(&draft.body));
+            Ok::<_, Problem>((said, services.broker.publish(&asked, draft).await))
         };
         self.await_done(ctx, published, move |act, published, _| match published {
-            Ok(published) => act.published(&id, &room, published),
+            Ok((said, published)) => act.published(&id, &room, said, published),
             Err(problem) => act.refuse(&id, &problem),
         });
         Ok(())
     }
 
-    fn published(&self, id: &Id, room: &RoomName, published: Result<Receipt, PublishError>) {
+    fn published(
+        &self,
+        id: &Id,
+        room: &RoomName,
+        said: Option<Said>,
+        published: Result<Receipt, PublishError>,
+    ) {
         match published {
-            Ok(receipt) => self.appended(id, receipt),
+            Ok(receipt) => {
+                if let Some(said) = said {
+                    let Receipt { position: Position { epoch, seq }, duplicate } = receipt;
+                    self.trace(Some(room), || What::Published { said, epoch, seq, duplicate });
+                }
+                self.appended(id, receipt);
+            }
             Err(error) => self.refuse(id, &publish_problem(error, IF_VERSION).in_room(room)),
         }
     }
@@ -227,6 +241,7 @@ impl Session {
 
     fn relay(&mut self, id: Id, room: RoomName, transient: Transient, ctx: &mut Context<Self>) {
         let broker = self.services().broker.clone();
+        self.trace(Some(&room), || What::Relayed { said: Said::of_transient(&transient) });
         let asked = room.clone();
         let relayed = async move { broker.relay(&asked, transient).await };
         self.await_done(ctx, relayed, move |act, relayed, _| {
@@ -244,18 +259,27 @@ impl Session {
         ctx: &mut Context<Self>,
     ) -> Result<(), Problem> {
         let author = self.author(true)?;
+        let traces = self.services().traces.clone();
         let (broker, asker) = (self.services().broker.clone(), self.asker()?);
         let sent = async move {
             let inbox = RoomName::inbox(&to);
             let body = Body::Direct { to: to.clone(), payload };
             let draft = Draft { author, body, nonce, if_version: None };
             let Draft { author, body, nonce, .. } = asked_for(asker, &inbox, draft).await?;
+            let said = traces.is_on().then(|| Said::of(&body));
             let Body::Direct { to, payload } = body else { return Err(internal()) };
-            let sent = direct(&*broker, author, to, payload, nonce).await;
-            sent.map_err(|error| publish_problem(error, IF_VERSION))
+            let sent = direct(&*broker, author, to.clone(), payload, nonce).await;
+            let receipt = sent.map_err(|error| publish_problem(error, IF_VERSION))?;
+            Ok((to, said, receipt))
         };
         self.await_done(ctx, sent, move |act, sent, _| match sent {
-            Ok(receipt) => act.appended(&id, receipt),
+            Ok((to, said, receipt)) => {
+                if let Some(said) = said {
+                    let seq = receipt.position.seq;
+                    act.trace(None, || What::Direct { to, said, seq });
+                }
+                act.appended(&id, receipt);
+            }
             Err(problem) => act.refuse(&id, &problem),
         });
         Ok(())
@@ -317,6 +341,7 @@ impl Session {
     ) -> Result<(), Problem> {
         self.permit().renew(&identity).map_err(|error| self.rejected(error))?;
         let expires_at = identity.expires_at;
+        self.trace(None, || What::Refreshed);
         self.member_mut()?.identity = identity;
         self.reply_refreshed(id, expires_at);
         self.renew();
@@ -395,6 +420,7 @@ impl Session {
     }
 
     fn refuse(&self, id: &Id, problem: &Problem) {
+        self.trace(problem.room.as_ref(), || What::from(problem));
         self.answer(&Event::Error { id: id.as_ref(), problem });
     }
 

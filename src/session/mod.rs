@@ -9,6 +9,7 @@
 //! socket does.
 
 mod actor;
+mod census;
 mod commands;
 mod gate;
 mod heartbeat;
@@ -20,15 +21,18 @@ mod rate;
 pub mod registry;
 mod seed;
 mod services;
+mod tracing;
 mod vitals;
 mod worker;
 mod writing;
 
 pub use actor::Session;
+pub use census::{Census, Found};
 pub use post::{Busy, POSTED, Post};
 pub use rate::Bucket;
 pub use registry::{End, Permit, Refused, Registry};
 pub use seed::{Role, Seed};
 pub use services::Services;
+pub use tracing::{Admit, Wanted};
 pub use worker::Worker;
 pub use writing::{direct, publish_problem};

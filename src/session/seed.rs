@@ -12,6 +12,7 @@ use super::{
     listening::Listening,
     numbered::Numbered,
     registry::Permit,
+    tracing::Admit,
     worker::Worker,
 };
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
     model::{Position, RoomName},
     net,
     outbound::{Outbound, Transport},
+    trace::Place,
     wire::{Command, Incoming, Places, Protocol, Since, sse},
 };
 
@@ -37,6 +39,13 @@ pub enum Role {
     },
     /// Says back what it is told, for conformance suites.
     Echo,
+    /// Tells an operator what happens.
+    Trace {
+        /// Called with the first message.
+        admit: Admit,
+        /// Its place among those who have not said it yet.
+        place: Place,
+    },
 }
 
 /// A connection that was let in, from which a session grows once the upgrade is
@@ -94,7 +103,7 @@ impl Seed {
     fn known(&self) -> impl Iterator<Item = (&RoomName, Position)> {
         let requests = match &self.role {
             Role::Member { requests, .. } => requests.as_slice(),
-            Role::Echo => &[],
+            Role::Echo | Role::Trace { .. } => &[],
         };
         requests.iter().filter_map(|request| match &request.command {
             Ok(Command::Join { room, since: Some(Since { epoch: Some(epoch), seq }), .. }) => {

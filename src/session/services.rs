@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
-use super::registry::Registry;
+use super::{census::Census, registry::Registry};
 use crate::{
     auth::{AuthError, Identity, Verifier},
     backend::{Asker, Hooks},
@@ -12,6 +12,7 @@ use crate::{
     metrics::Metrics,
     model::Timestamp,
     presence::PresenceSupervisor,
+    trace::Traces,
 };
 
 /// What all sessions of a node share.
@@ -30,6 +31,10 @@ pub struct Services {
     pub presence: Addr<PresenceSupervisor>,
     /// Which connections there are.
     pub registry: Arc<Registry>,
+    /// By which a user's sessions on all nodes are found.
+    pub census: Arc<Census>,
+    /// By whom users and rooms are traced.
+    pub traces: Arc<Traces>,
     /// By which a backend is asked, where one is.
     pub asker: Option<Arc<Asker>>,
     /// The backends that are told, where any are.

@@ -42,6 +42,7 @@ impl Worker {
             &services.settings.outbound,
             &services.settings.limits,
             services.metrics.clone(),
+            services.traces.clone(),
         );
         Self { services: services.clone(), links, rooms: rooms.start() }
     }

@@ -8,6 +8,7 @@ pub mod frame;
 mod protocol;
 mod raw;
 pub mod sse;
+mod trace;
 
 pub use command::{
     Command, DEFAULT_PAGE, Incoming, KEY_CHARACTERS, NAME_CHARACTERS, PAGE, RequestId, Since, Token,
@@ -17,3 +18,4 @@ pub use frame::{Decoder, Frame};
 pub use protocol::{PerProtocol, Protocol};
 pub use raw::one_line;
 pub use sse::{Place, Places};
+pub use trace::TraceEvent;

@@ -304,7 +304,8 @@ fn the_threats_name_tests_that_exist() {
         rows += 1;
         assert!(quoted(tests).next().is_some(), "no test is named in: {line}");
         for test in quoted(tests) {
-            let there = [format!("fn {test}("), format!("test(\"{test}\"")];
+            // Tests of pages have names of their own for `test`, such as `adminTest`.
+            let there = [format!("fn {test}("), format!("est(\"{test}\"")];
             let there = there.iter().any(|it| sources.contains(it));
             assert!(there, "docs/security.md names the test `{test}`");
         }

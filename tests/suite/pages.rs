@@ -48,6 +48,21 @@ async fn a_page_that_is_known_is_answered_without_a_body() {
 }
 
 #[tokio::test]
+async fn the_operators_page_is_at_admin_unless_it_is_off() {
+    let app = TestApp::spawn("").await;
+    let page = app.get("/admin").await;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("API key"), "{}", page.body);
+    let policy = page.header("content-security-policy").expect("a Content-Security-Policy");
+    assert!(policy.contains("script-src 'self';"), "{policy}");
+    let off = TestApp::spawn("server.admin = false").await;
+    for path in ["/admin", "/admin.html"] {
+        off.get(path).await.assert_error(404, "not_found");
+    }
+    assert_eq!(off.get("/").await.status, 200);
+}
+
+#[tokio::test]
 async fn what_is_not_in_static_is_404() {
     let app = TestApp::spawn("").await;
     for path in [

@@ -19,7 +19,7 @@ use crate::{
     broker::Unavailable,
     cluster::{
         Admission, Answer, Attempt, Cluster, Entry, Listeners, NodeReport, Order, Posted, Roll,
-        Unreachable,
+        Unreachable, Whisper,
     },
     model::{Epoch, LifeId, RoomName, SessionId, UserId},
 };
@@ -149,7 +149,7 @@ impl Node {
     async fn order(&self, order: &Order) -> Result<(), Unavailable> {
         let until = match order {
             Order::Revoke(revocation) => revocation.until.to_string(),
-            Order::TakeOver { .. } | Order::Disconnect { .. } => String::new(),
+            Order::TakeOver { .. } | Order::Disconnect { .. } | Order::End { .. } => String::new(),
         };
         let call = ORDER
             .call([self.names.orders(), self.names.revoked()])
@@ -251,6 +251,17 @@ impl Cluster for RedisBroker {
         let (node, user, session) = (&self.0, user.clone(), session.clone());
         let messages = messages.to_vec();
         async move { Ok(node.post(&user, &session, messages).await?) }.boxed()
+    }
+
+    fn whisper(&self, whisper: &Whisper) -> Answer<'_, ()> {
+        let (node, written) = (&self.0, serde_json::value::to_raw_value(whisper));
+        async move {
+            match written {
+                Ok(written) => Ok(node.whisper(written).await?),
+                Err(_) => Err(Unreachable),
+            }
+        }
+        .boxed()
     }
 
     fn leave(&self) {

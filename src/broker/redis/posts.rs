@@ -1,4 +1,5 @@
-//! Requests that came to another node than that of the session they are for.
+//! Requests that came to another node than that of the session they are for, and
+//! what nodes whisper to one another.
 //!
 //! All nodes hear them on the nodes' channel; the one that has the session
 //! answers there. A request or an answer that is lost is found out by time: who
@@ -18,12 +19,13 @@ use futures_util::future::BoxFuture;
 use log::debug;
 use redis::cmd;
 use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{bridge::RedisBridge, node::Node};
 use crate::{
     broker::Unavailable,
-    cluster::Posted,
+    cluster::{Posted, Whisper},
     model::{LifeId, RoomName, SessionId, UserId},
 };
 
@@ -40,6 +42,7 @@ const UNDER_WAY: usize = 1024;
 enum Word {
     Ask { from: LifeId, ticket: u64, session: SessionId, messages: Vec<Box<str>> },
     Answer { to: LifeId, ticket: u64, posted: Posted },
+    Whisper { from: LifeId, whisper: Box<RawValue> },
 }
 
 /// The requests of this node that wait for an answer, and how many of others do.
@@ -103,6 +106,11 @@ impl Node {
         posted?.map_err(|_| Unavailable::Unreachable)
     }
 
+    /// Says something to the other nodes.
+    pub(super) async fn whisper(&self, whisper: Box<RawValue>) -> Result<(), Unavailable> {
+        self.speak(&Word::Whisper { from: self.life(), whisper }).await
+    }
+
     async fn speak(&self, word: &Word) -> Result<(), Unavailable> {
         let Ok(word) = serde_json::to_string(word) else { return Ok(()) };
         let mut publish = cmd(self.verb());
@@ -125,6 +133,9 @@ impl Node {
                     let _ = answer.send(posted);
                 }
             }
+            Ok(Word::Whisper { from, whisper }) if !self.is_own(&from) => {
+                self.hear_whisper(&whisper);
+            }
             Ok(_) => {}
             Err(error) => debug!("a word of another node is not understood: {error}"),
         }
@@ -142,6 +153,46 @@ impl Node {
             self.posts.under_way.fetch_add(1, Ordering::Relaxed);
             bridge.do_send(Told { to, ticket, posted });
         }
+    }
+}
+
+/// A whisper of another node is answered by one.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct WhisperBack(BoxFuture<'static, Whisper>);
+
+impl Node {
+    fn hear_whisper(&self, whisper: &RawValue) {
+        let (Some(listeners), Some(bridge)) = (self.listeners.get(), self.bridge.get()) else {
+            return;
+        };
+        match serde_json::from_str(whisper.get()) {
+            Ok(whisper) => {
+                if let Some(answer) = (listeners.whispers)(whisper)
+                    && self.posts.under_way.load(Ordering::Relaxed) < UNDER_WAY
+                {
+                    self.posts.under_way.fetch_add(1, Ordering::Relaxed);
+                    bridge.do_send(WhisperBack(answer));
+                }
+            }
+            Err(error) => debug!("a whisper of another node is not understood: {error}"),
+        }
+    }
+}
+
+impl Handler<WhisperBack> for RedisBridge {
+    type Result = ();
+
+    fn handle(&mut self, WhisperBack(answer): WhisperBack, ctx: &mut Self::Context) {
+        let node = self.node.clone();
+        let said = async move {
+            if let Ok(answer) = to_raw_value(&answer.await) {
+                // Where this is lost, who asked finds out by time.
+                let _ = node.whisper(answer).await;
+            }
+            node.posts.under_way.fetch_sub(1, Ordering::Relaxed);
+        };
+        ctx.spawn(said.into_actor(self));
     }
 }
 

@@ -55,6 +55,7 @@ impl Body {
 pub(super) struct Path {
     room: String,
     user: String,
+    pub(super) session: String,
     pub(super) key: String,
     pub(super) jti: String,
 }

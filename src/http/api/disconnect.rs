@@ -55,7 +55,7 @@ pub(super) async fn disconnect(call: Call) -> Result<Disconnected, Failure> {
     let user = call.user()?;
     let Disconnect { reason, revoke } = call.read()?;
     let revoked = revoke.unwrap_or(false);
-    let reason: String = reason.unwrap_or_default().chars().take(REASON_CHARACTERS).collect();
+    let reason = short_reason(reason);
     let by = call.backend.name();
     info!("{by} disconnects {user}, tokens revoked: {revoked}, reason: {reason:?}");
     let services = call.services();
@@ -70,6 +70,11 @@ pub(super) async fn disconnect(call: Call) -> Result<Disconnected, Failure> {
         services.registry.order(Order::Disconnect { user: user.clone() }).await?;
     }
     Ok(Disconnected { user, revoked })
+}
+
+/// So much of a reason as is written to the log.
+pub(super) fn short_reason(reason: Option<String>) -> String {
+    reason.unwrap_or_default().chars().take(REASON_CHARACTERS).collect()
 }
 
 /// The `iat` of most tokens is in whole seconds, so that those of the second of

@@ -31,18 +31,19 @@ impl Backend {
         &self.services
     }
 
-    fn key(&self) -> Option<&ApiKey> {
+    /// The key, unless it is one that may do everything.
+    pub(super) fn limited(&self) -> Option<&ApiKey> {
         self.services.settings.api.key.get(self.limited?)
     }
 
     /// What the key is called in the log.
     pub(super) fn name(&self) -> &str {
-        self.key().map_or("a backend", |key| &key.name)
+        self.limited().map_or("a backend", |key| &key.name)
     }
 
     /// Refuses where the key is not for such calls.
     pub(super) fn require(&self, scope: Scope) -> Result<(), Failure> {
-        match self.key() {
+        match self.limited() {
             Some(key) if !key.scopes.contains(&scope) => {
                 Err(Failure::forbidden(format!("this needs a key with the scope `{scope}`")))
             }
@@ -52,7 +53,7 @@ impl Backend {
 
     /// Whether the key is for this room.
     pub(super) fn reaches(&self, room: &RoomName) -> bool {
-        self.key().is_none_or(|key| key.reaches(room))
+        self.limited().is_none_or(|key| key.reaches(room))
     }
 
     /// Refuses where the key is not for this room.
@@ -65,18 +66,32 @@ impl Backend {
     }
 }
 
-fn check(request: &HttpRequest) -> Result<Backend, Failure> {
-    let off = || Failure::not_found("the backend API is off: `api.keys` has no keys");
+/// Who asks, by the key in the request's header.
+pub(super) fn check(request: &HttpRequest) -> Result<Backend, Failure> {
     let services = request.app_data::<web::Data<Services>>().ok_or_else(off)?;
+    known_by(services, credentials::bearer(request))
+}
+
+/// Who shows this key.
+pub(super) fn known_by(
+    services: &web::Data<Services>,
+    shown: Option<&str>,
+) -> Result<Backend, Failure> {
+    require_on(services)?;
     let api = &services.settings.api;
-    if !api.is_on() {
-        return Err(off());
-    }
-    let shown = credentials::bearer(request).and_then(|shown| find(shown, known(api)));
-    let at = shown.ok_or_else(|| {
+    let at = shown.and_then(|shown| find(shown, known(api))).ok_or_else(|| {
         Failure::unauthorized("expected `Authorization: Bearer` with one of `api.keys`")
     })?;
     Ok(Backend { services: services.clone(), limited: at.checked_sub(api.keys.len()) })
+}
+
+/// Refuses where there is no backend API.
+pub(super) fn require_on(services: &Services) -> Result<(), Failure> {
+    if services.settings.api.is_on() { Ok(()) } else { Err(off()) }
+}
+
+fn off() -> Failure {
+    Failure::not_found("the backend API is off: `api.keys` has no keys")
 }
 
 /// All keys: first those that may do everything.

@@ -5,7 +5,9 @@ mod broadcast;
 mod call;
 mod disconnect;
 mod fields;
+mod key;
 mod keys;
+mod largest;
 mod messages;
 mod nodes;
 mod openapi;
@@ -13,7 +15,9 @@ mod people;
 mod query;
 mod revoke;
 mod rooms;
+mod sessions;
 mod state;
+mod trace;
 mod writing;
 
 use actix_web::{HttpResponse, Resource, Route, Scope, web};
@@ -31,6 +35,11 @@ pub(super) fn calls() -> Scope {
     let (get, post, put, delete) = (web::get, web::post, web::put, web::delete);
     web::scope("/api/v1")
         .service(call("/rooms", "GET", [answer(get(), Key::Rooms, Body::None, rooms::list)]))
+        .service(call(
+            "/largest-rooms",
+            "GET",
+            [answer(get(), Key::Rooms, Body::None, largest::largest)],
+        ))
         .service(call(
             "/rooms/{room}/messages",
             "GET, POST",
@@ -70,6 +79,16 @@ pub(super) fn calls() -> Scope {
             [answer(get(), Key::Presence, Body::None, people::user)],
         ))
         .service(call(
+            "/users/{user}/sessions",
+            "GET",
+            [answer(get(), Key::Presence, Body::None, sessions::sessions)],
+        ))
+        .service(call(
+            "/users/{user}/sessions/{session}/disconnect",
+            "POST",
+            [answer(post(), Key::Disconnect, Body::Small, sessions::disconnect)],
+        ))
+        .service(call(
             "/users/{user}/messages",
             "POST",
             [answer(post(), Key::Direct, Body::Message, people::direct)],
@@ -84,6 +103,9 @@ pub(super) fn calls() -> Scope {
             "POST",
             [answer(post(), Key::Disconnect, Body::Small, revoke::revoke)],
         ))
+        .service(call("/key", "GET", [answer(get(), None, Body::None, key::key)]))
+        // The key comes with its first message.
+        .service(call("/trace", "GET", [get().to(trace::trace)]))
         .service(call("/nodes", "GET", [answer(get(), Key::Cluster, Body::None, nodes::nodes)]))
         .service(call("/stats", "GET", [answer(get(), Key::Cluster, Body::None, nodes::stats)]))
         .service(

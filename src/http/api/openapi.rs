@@ -7,7 +7,10 @@ use utoipa::{
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-use super::{batch, broadcast, disconnect, messages, nodes, people, revoke, rooms, state};
+use super::{
+    batch, broadcast, disconnect, key, largest, messages, nodes, people, revoke, rooms, sessions,
+    state, trace,
+};
 use crate::http::{events, failure::Told, guest, health, metrics, posts, schema, socket};
 
 #[derive(OpenApi)]
@@ -22,12 +25,13 @@ use crate::http::{events, failure::Told, guest, health, metrics, posts, schema, 
     paths(
         messages::publish, messages::page, broadcast::broadcast, batch::batch, people::presence,
         rooms::list, state::read, state::put, state::delete, people::user, people::direct,
+        sessions::sessions, sessions::disconnect, largest::largest, key::key, trace::trace,
         disconnect::disconnect, revoke::revoke, nodes::nodes, nodes::stats, show,
         guest::enter, health::live, health::ready, metrics::show, socket::member, events::listen,
         posts::post,
     ),
     components(schemas(
-        Told, schema::Room, schema::User, schema::Key, schema::TokenId, schema::Number,
+        Told, schema::Room, schema::User, schema::Key, schema::TokenId, schema::Session, schema::Number,
         schema::Cursor, schema::RoomPattern, schema::Message, schema::Write,
         super::writing::Published, super::writing::Kept, super::writing::Delivered,
     )),
@@ -40,7 +44,7 @@ use crate::http::{events, failure::Told, guest, health, metrics, posts, schema, 
         (name = "batch", description = "Several things at once; the scope of each"),
         (name = "users", description = "Users and their tokens; scopes `presence`, `direct` and \
             `disconnect`"),
-        (name = "cluster", description = "Nodes and figures; scope `cluster`"),
+        (name = "cluster", description = "Nodes, figures, keys and traces; scopes `cluster` and `trace`"),
         (name = "open", description = "What needs no key"),
     ),
 )]

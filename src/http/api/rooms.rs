@@ -1,7 +1,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{call::Call, fields::bad};
+use super::{call::Call, fields::bad, query::Query};
 use crate::{
     broker::{self, Listed, RoomsRequest},
     http::{
@@ -29,12 +29,12 @@ pub(super) struct Rooms {
 
 /// A room.
 #[derive(Serialize, ToSchema)]
-struct RoomShown {
+pub(super) struct RoomShown {
     #[schema(schema_with = schema::room)]
-    room: RoomName,
+    pub(super) room: RoomName,
     /// How many users are in it.
     #[schema(schema_with = schema::count)]
-    members: usize,
+    pub(super) members: usize,
     #[schema(schema_with = schema::epoch)]
     epoch: Epoch,
     /// The end of its log; 0 where nothing was ever written.
@@ -68,12 +68,27 @@ struct RoomShown {
 )]
 pub(super) async fn list(call: Call) -> Result<Rooms, Failure> {
     let query = call.query();
-    let wanted = query.text("match").map(Pattern::parse).transpose();
-    let pattern = wanted.map_err(|error| bad(format!("`match`: {error}")))?;
+    let pattern = pattern(&query)?;
     let cursor = query.text("cursor").map(str::to_owned);
     let limit = query.limit(USUAL, MOST)?;
+    let (rooms, next) = counted(&call, RoomsRequest { pattern, cursor, limit }).await?;
+    Ok(Rooms { rooms, next })
+}
+
+/// The form of rooms that a query wants.
+pub(super) fn pattern(query: &Query) -> Result<Option<Pattern>, Failure> {
+    let wanted = query.text("match").map(Pattern::parse).transpose();
+    wanted.map_err(|error| bad(format!("`match`: {error}")).into())
+}
+
+/// A page of the rooms that the key is for, each with its members counted, and where
+/// the next page begins.
+pub(super) async fn counted(
+    call: &Call,
+    request: RoomsRequest,
+) -> Result<(Vec<RoomShown>, Option<String>), Failure> {
     let services = call.services();
-    let page = services.broker.rooms(RoomsRequest { pattern, cursor, limit }).await?;
+    let page = services.broker.rooms(request).await?;
     let broker::Rooms { mut rooms, next } = page.ok_or_else(|| {
         bad("`cursor`: expected `next` of the page before, got another text".to_owned())
     })?;
@@ -86,5 +101,5 @@ pub(super) async fn list(call: Call) -> Result<Rooms, Failure> {
         epoch: position.epoch,
         seq: position.seq,
     };
-    Ok(Rooms { rooms: rooms.into_iter().zip(counts).map(shown).collect(), next })
+    Ok((rooms.into_iter().zip(counts).map(shown).collect(), next))
 }

@@ -9,7 +9,7 @@ use super::fields::{Message, Value, Writer};
 use crate::{
     broker::Receipt,
     http::{failure::Told, schema},
-    model::{Body, Draft, Epoch, Problem, RoomName, Seq, UserId},
+    model::{Body, Draft, Epoch, Position, Problem, RoomName, Said, Seq, UserId, What},
     session::{self, Services},
 };
 
@@ -127,8 +127,16 @@ pub(super) async fn direct(
     message: Message,
 ) -> Result<Delivered, Problem> {
     let Message { payload, by: Writer { author, nonce } } = message;
+    let said = services.traces.is_on().then(|| {
+        let body = Body::Direct { to: user.clone(), payload: payload.clone() };
+        (author.user.clone(), Said::of(&body))
+    });
     let sent = session::direct(&*services.broker, author, user.clone(), payload, nonce).await;
     let receipt = sent.map_err(|error| session::publish_problem(error, IF_VERSION))?;
+    if let Some((from, said)) = said {
+        let (to, seq) = (user.clone(), receipt.position.seq);
+        services.traces.note(from.as_ref(), None, None, || What::Direct { to, said, seq });
+    }
     services.note_published(receipt.duplicate);
     Ok(Delivered { user, place: receipt.into() })
 }
@@ -143,8 +151,18 @@ async fn append(
     draft: Draft,
     version: &str,
 ) -> Result<Receipt, Problem> {
+    let said = services.traces.is_on().then(|| (draft.author.user.clone(), Said::of(&draft.body)));
     let receipt = services.broker.publish(room, draft).await;
     let receipt = receipt.map_err(|error| session::publish_problem(error, version))?;
+    if let Some((user, said)) = said {
+        let Receipt { position: Position { epoch, seq }, duplicate } = receipt;
+        services.traces.note(user.as_ref(), None, Some(room), || What::Published {
+            said,
+            epoch,
+            seq,
+            duplicate,
+        });
+    }
     services.note_published(receipt.duplicate);
     Ok(receipt)
 }

@@ -8,13 +8,13 @@ use utoipa::{
     openapi::{
         HeaderBuilder, ObjectBuilder, RefOr, Response, ResponseBuilder, Schema,
         content::ContentBuilder,
-        schema::{AnyOfBuilder, OneOfBuilder, Type},
+        schema::{AnyOfBuilder, ArrayBuilder, OneOfBuilder, Type},
     },
 };
 
 use super::{
-    any, constant, count, name, named, nullable_user, object, rate, room, schemas, seq, time,
-    typed, user,
+    any, constant, count, name, named, nullable_user, object, rate, room, schemas, seq, session,
+    time, typed, user,
 };
 
 schemas! {
@@ -24,6 +24,8 @@ schemas! {
     Member "Member" = member();
     /// A node as it says of itself.
     Node "Node" = node();
+    /// One session of a user.
+    SessionShown "SessionEntry" = session_shown();
     /// What became of one of several.
     OutcomeShown "Outcome" = outcome();
     /// Keys with their values and versions.
@@ -70,6 +72,19 @@ fn member() -> ObjectBuilder {
         .property("since", time())
         .property("meta", any());
     all(member, ["user", "name", "status", "sessions", "since", "meta"])
+}
+
+fn session_shown() -> ObjectBuilder {
+    let rooms = ArrayBuilder::new().items(room());
+    let shown = object()
+        .description(Some("A session of a user"))
+        .property("node", typed([Type::String]))
+        .property("session", session())
+        .property("since", time())
+        .property("transport", typed([Type::String]).enum_values(Some(["websocket", "events"])))
+        .property("rooms", rooms.description(Some("At most 100 of them")))
+        .property("room_count", count());
+    all(shown, ["node", "session", "since", "transport", "rooms", "room_count"])
 }
 
 fn node() -> ObjectBuilder {

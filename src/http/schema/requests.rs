@@ -11,7 +11,7 @@ use utoipa::{
 
 use super::{
     any, constant, count, name, named, null, nullable_count, nullable_nonce, nullable_user, object,
-    room, schemas, short, typed, user,
+    room, schemas, session, short, typed, user,
 };
 use crate::http::limits::{MOST_COMMANDS, MOST_ROOMS};
 
@@ -22,6 +22,8 @@ schemas! {
     User "User" = user();
     /// A key of the state, in a path.
     Key "Key" = name();
+    /// A session, in a path.
+    Session "Session" = session();
     /// A token's `jti`, in a path.
     TokenId "TokenId" = short([Type::String], 1024);
     /// A whole number, in a query.

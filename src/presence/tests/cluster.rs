@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     cluster::{
         Admission, Answer, Attempt, Cluster, Listeners, NodeReport, Order, Posted, Unreachable,
+        Whisper,
     },
     model::SessionId,
 };
@@ -117,6 +118,10 @@ impl Cluster for FakeCluster {
 
     fn post(&self, _: &UserId, _: &SessionId, _: &[Box<str>]) -> Answer<'_, Posted> {
         async { Ok(Posted::Unknown) }.boxed()
+    }
+
+    fn whisper(&self, _: &Whisper) -> Answer<'_, ()> {
+        async { Ok(()) }.boxed()
     }
 
     fn order(&self, _: Order) -> Answer<'_, ()> {

@@ -5,6 +5,7 @@
 mod admission;
 mod attempts;
 mod claim;
+mod listing;
 mod orders;
 mod permit;
 mod posts;
@@ -12,6 +13,7 @@ mod revocations;
 #[cfg(test)]
 mod tests;
 
+pub use listing::Held;
 pub use permit::Permit;
 
 use std::{
@@ -36,7 +38,7 @@ use crate::{
     auth::Identity,
     cluster::{Attempt, Cluster},
     config,
-    model::{Farewell, LinkId, SessionId, UserId, wall_clock},
+    model::{Farewell, LinkId, SessionId, Timestamp, UserId, wall_clock},
 };
 
 /// Ends a session from outside.
@@ -116,6 +118,7 @@ struct Inner {
 /// Who holds a session id.
 struct Holder {
     link: LinkId,
+    since: Timestamp,
     /// None until the session's actor runs.
     actor: Option<Recipient<End>>,
     /// Where goes what its client says by requests of their own; none for a
@@ -246,7 +249,8 @@ impl Registry {
         let link = LinkId::next();
         inner.connections += 1;
         *inner.by_address.entry(address).or_default() += 1;
-        let holder = Holder { link, actor: None, posts: None, token, claim, ending: None };
+        let since = wall_clock();
+        let holder = Holder { link, since, actor: None, posts: None, token, claim, ending: None };
         match inner.sessions.insert(session.clone(), holder) {
             Some(mut old) => old.end(Farewell::Replaced, None),
             None => {

@@ -13,6 +13,7 @@ impl Registry {
         match order {
             Order::TakeOver { session, life, link } => self.yield_session(session, life, *link),
             Order::Disconnect { user } => self.disconnect(user),
+            Order::End { session } => self.end_session(session),
             Order::Revoke(revocation) => self.revoke(revocation),
         }
     }
@@ -32,6 +33,12 @@ impl Registry {
             if let Some(holder) = inner.sessions.get_mut(&session) {
                 holder.end(Farewell::Kicked, None);
             }
+        }
+    }
+
+    fn end_session(&self, session: &SessionId) {
+        if let Some(holder) = self.lock().sessions.get_mut(session) {
+            holder.end(Farewell::Kicked, None);
         }
     }
 

@@ -10,6 +10,9 @@ api.key = [
 ]
 "#;
 
+/// What a session of bob may be called.
+const SESSION_OF_BOB: &str = "000102030405060708090a0b0c0d0e0f066209a1b72f656a";
+
 /// Every call, with the scope that it needs.
 fn calls() -> Vec<(&'static str, &'static str, Value, &'static str)> {
     let message = json!({"content": "x"});
@@ -38,7 +41,10 @@ fn calls() -> Vec<(&'static str, &'static str, Value, &'static str)> {
         ("GET", "/rooms/w:1/presence", Value::Null, "presence"),
         ("GET", "/users/bob", Value::Null, "presence"),
         ("GET", "/rooms", Value::Null, "rooms"),
+        ("GET", "/largest-rooms", Value::Null, "rooms"),
+        ("GET", "/users/bob/sessions", Value::Null, "presence"),
         ("POST", "/users/bob/disconnect", Value::Null, "disconnect"),
+        ("POST", "/users/bob/sessions/SESSION/disconnect", Value::Null, "disconnect"),
         ("POST", "/tokens/t/revoke", Value::Null, "disconnect"),
         ("GET", "/nodes", Value::Null, "cluster"),
         ("GET", "/stats", Value::Null, "cluster"),
@@ -47,6 +53,7 @@ fn calls() -> Vec<(&'static str, &'static str, Value, &'static str)> {
 
 async fn call(app: &TestApp, key: &str, method: &str, path: &str, body: &Value) -> Response {
     let body = if body.is_null() { String::new() } else { body.to_string() };
+    let path = path.replace("SESSION", SESSION_OF_BOB);
     app.backend(key, method, &format!("/api/v1{path}"), &body).await
 }
 
@@ -132,6 +139,11 @@ async fn a_method_that_is_not_answered_is_told_which_are() {
         ("/batch", "POST"),
         ("/users/bob", "GET"),
         ("/users/bob/messages", "POST"),
+        ("/largest-rooms", "GET"),
+        ("/users/bob/sessions", "GET"),
+        ("/users/bob/sessions/s/disconnect", "POST"),
+        ("/key", "GET"),
+        ("/trace", "GET"),
         ("/nodes", "GET"),
         ("/stats", "GET"),
         ("/openapi.json", "GET"),
@@ -145,4 +157,24 @@ async fn a_method_that_is_not_answered_is_told_which_are() {
             assert_eq!(answer.header("allow"), Some(allowed), "{path}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_key_sees_what_it_may_do() {
+    let app = TestApp::spawn(SETTINGS).await;
+    let seen = async |key| call(&app, key, "GET", "/key", &Value::Null).await;
+    let reading =
+        json!({"name": "reader", "scopes": ["history", "rooms", "presence"], "rooms": ["w:*"]});
+    assert_eq!(seen("a-key-for-reading").await.json(), reading);
+    let all = seen("a-key-for-everything").await.json();
+    assert_eq!((&all["name"], &all["rooms"]), (&Value::Null, &Value::Null), "{all}");
+    let mut scopes: Vec<_> =
+        calls().into_iter().map(|(.., scope)| scope).chain(["trace"]).collect();
+    scopes.sort_unstable();
+    scopes.dedup();
+    let mut named: Vec<_> =
+        all["scopes"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+    named.sort_unstable();
+    assert_eq!(named, scopes, "every scope there is");
+    seen("a-key-for-readin").await.assert_error(401, "unauthorized");
 }

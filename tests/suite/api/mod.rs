@@ -9,7 +9,9 @@ mod messages;
 mod nodes;
 mod people;
 mod rooms;
+mod sessions;
 mod state;
+mod trace;
 
 use serde_json::Value;
 

@@ -134,9 +134,17 @@ async fn pages_are_served_and_what_is_not_for_strangers_is_not(kind: Kind) {
         assert_eq!(response.status, 404, "{path}: {response:?}");
         assert!(!response.body.contains("rookery_") && !response.body.contains("\"node\""));
     }
-    for path in ["/api/v1/users/alice/disconnect", "/%61pi/v1/users/alice/disconnect"] {
+    for path in [
+        "/api/v1/users/alice/disconnect",
+        "/%61pi/v1/users/alice/disconnect",
+        "/api/v1/trace",
+        "/admin",
+        "/%61dmin",
+        "/admin.html",
+    ] {
         assert_eq!(site.from(5, path).refused().await.status, 403, "{path}");
     }
+    assert_eq!(site.front.proxy.get("/admin").await.status, 200);
     let disconnect = "/api/v1/users/alice/disconnect";
     let call = site.front.proxy.backend("a-key-of-a-backend", "POST", disconnect, "{}").await;
     assert_eq!(call.status, 200, "{call:?}");

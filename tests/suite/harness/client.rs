@@ -227,6 +227,11 @@ impl Client {
         self.backlog.drain(..).collect()
     }
 
+    /// What was read and not asked for.
+    pub fn take(&mut self) -> Vec<Value> {
+        self.backlog.drain(..).collect()
+    }
+
     /// Drops what was read and not asked for.
     pub fn forget(&mut self) {
         self.backlog.clear();

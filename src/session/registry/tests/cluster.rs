@@ -7,7 +7,9 @@ use futures_util::future::{FutureExt, ready};
 
 use super::*;
 use crate::{
-    cluster::{Admission, Answer, Entry, Listeners, NodeReport, Posted, Roll, Unreachable},
+    cluster::{
+        Admission, Answer, Entry, Listeners, NodeReport, Posted, Roll, Unreachable, Whisper,
+    },
     model::{LifeId, RoomName},
 };
 
@@ -116,6 +118,10 @@ impl Cluster for Way {
 
     fn post(&self, _: &UserId, _: &SessionId, _: &[Box<str>]) -> Answer<'_, Posted> {
         self.answer(|_| Posted::Unknown)
+    }
+
+    fn whisper(&self, _: &Whisper) -> Answer<'_, ()> {
+        async { Ok(()) }.boxed()
     }
 
     fn order(&self, order: Order) -> Answer<'_, ()> {
