@@ -66,7 +66,8 @@ fn chat(epoch: Epoch, seq: Seq) -> Arc<Publication> {
 
 fn sink(open: bool) -> (Rc<Sink>, Rc<Outbound>) {
     let sink = Rc::new(Sink { open: Cell::new(open) });
-    let outbound = Outbound::new(LinkId::next(), Protocol::Json, BOUNDS, sink.clone());
+    let outbound =
+        Outbound::new(LinkId::next(), Protocol::Json, BOUNDS, sink.clone(), Arc::default());
     (sink, Rc::new(outbound))
 }
 
@@ -155,7 +156,7 @@ fn fan_out(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("fan-out to 1,000 members");
     group.throughput(Throughput::Elements(MEMBERS as u64));
     let epoch = Epoch::random();
-    let mut lobby = Room::new(room());
+    let mut lobby = Room::new(room(), Arc::default());
     lobby.begin(Position { epoch, seq: 0 });
     let sees = Sees { presence: true, history: true };
     for number in 0..MEMBERS {

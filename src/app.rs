@@ -10,7 +10,7 @@ use actix::prelude::*;
 use actix_http::{Extensions, HttpService, Protocol};
 use actix_server::Server;
 use actix_service::{ServiceFactoryExt, fn_service, map_config};
-use actix_web::{App, dev::AppConfig, rt, rt::net::TcpStream};
+use actix_web::{App, dev::AppConfig, middleware::from_fn, rt, rt::net::TcpStream};
 use anyhow::Context as _;
 use futures_util::FutureExt;
 use log::{info, warn};
@@ -26,10 +26,12 @@ use crate::{
     cluster::{Cluster, Listeners, Whisper},
     config::{Guest, Settings},
     http::{self, Upgradable, upgrade},
+    logging,
     metrics::Metrics,
     net::{self, Connection},
     presence::PresenceSupervisor,
-    session::{Census, Registry, Services},
+    session::{Census, Registry, Services, Workers},
+    shedding,
     shutdown::{self, Signals},
     systemd,
     trace::{self, Traces},
@@ -86,7 +88,8 @@ impl Application {
         let Brokers { broker, sweep, cluster, outbox } =
             Brokers::of(&settings, &node, &backends).await?;
         let limits = (&settings.limits, settings.server.max_connections);
-        let registry = Arc::new(Registry::new(limits.0, limits.1, cluster.clone()));
+        let registry = Registry::new(limits.0, limits.1, cluster.clone());
+        let registry = Arc::new(registry.full_at(settings.shedding.connections));
         let presence = PresenceSupervisor::new(&settings, cluster.clone());
         let traces = Arc::new(Traces::new(node.clone()));
         let presence = presence.telling(queue.clone()).traced(traces.clone()).start();
@@ -103,6 +106,7 @@ impl Application {
             broker,
             cluster,
             presence,
+            workers: Workers::default(),
             registry: registry.clone(),
             census,
             traces,
@@ -122,6 +126,7 @@ impl Application {
             }
         }));
         chores.push(rt::spawn(report(services.clone())));
+        chores.push(rt::spawn(watch(services.clone())));
         Ok(Self {
             server: serve(&services, listeners)?,
             services,
@@ -157,7 +162,7 @@ impl Application {
         }
         for address in &addresses {
             // Not through the logger: whatever its level, this line is to be seen.
-            eprintln!("listening on http://{address}");
+            logging::announce(&settings.log, &format!("listening on http://{address}"));
         }
         systemd::tell(systemd::READY);
         let signals = rt::spawn(signals.pass_on(handle.clone()));
@@ -198,6 +203,14 @@ async fn report(services: Arc<Services>) {
             let _ = cluster.report(services.report().await).await;
         }
     }
+}
+
+/// Looks whether the node is near its limits.
+async fn watch(services: Arc<Services>) {
+    let Services { registry, metrics, settings, .. } = &*services;
+    let judge = shedding::Judge::new(&settings.shedding);
+    let look = |now| (registry.connections(), metrics.workers.take_worst_delay(now));
+    shedding::watch(judge, registry.shedding(), look).await;
 }
 
 /// What the settings make of the broker.
@@ -291,7 +304,8 @@ fn serve(services: &Arc<Services>, listeners: Vec<TcpListener>) -> anyhow::Resul
                 let services = services.clone();
                 move || {
                     let routes = http::routes(services.clone(), upgradable);
-                    map_config(App::new().configure(routes), |()| AppConfig::default())
+                    let app = App::new().wrap(from_fn(http::mark)).configure(routes);
+                    map_config(app, |()| AppConfig::default())
                 }
             };
             let http = HttpService::build()

@@ -15,10 +15,13 @@
 //!
 //! - [`model`]: plain values that all others speak in
 //! - [`config`]: the settings, one struct for each section of `config.toml`
+//! - [`logging`]: what is written to standard error
 //! - [`wire`]: bytes of a client: frames, commands, events
 //! - [`auth`]: token → identity → grants
 //! - [`cluster`]: what nodes tell one another besides the logs
+//! - `process`: what the system says of this process
 //! - [`metrics`]: what is counted and measured
+//! - [`shedding`]: when new work is refused
 //! - [`backend`]: calls to backends: telling them what happened, asking them what may
 //! - [`trace`]: what happens to one user or in one room, told live
 //! - [`broker`]: logs, shared state, dedup; who is handed what
@@ -40,13 +43,16 @@ pub mod cluster;
 pub mod config;
 pub mod demo;
 pub mod http;
+pub mod logging;
 pub mod metrics;
 pub mod model;
 pub mod net;
 pub mod outbound;
 pub mod presence;
+mod process;
 pub mod room;
 pub mod session;
+pub mod shedding;
 pub mod shutdown;
 mod systemd;
 pub mod trace;

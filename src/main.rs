@@ -5,19 +5,18 @@ mod cli;
 mod probe;
 
 use std::{
-    env,
     io::{self, Write},
     process::ExitCode,
 };
 
 use anyhow::Context;
 use clap::Parser;
-use log::LevelFilter;
 use rookery::{
     app::Application,
     auth::{Minter, NewToken, Verifier},
-    config::{Auth, ConfigError, Layers, Log, Settings},
+    config::{Auth, ConfigError, Layers, Settings},
     demo::{self, Credentials},
+    logging,
     model::wall_clock,
 };
 
@@ -56,7 +55,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn serve(settings: Settings) -> anyhow::Result<()> {
-    start_logger(&settings.log);
+    logging::start(&settings.log);
     raise_open_files();
     actix_web::rt::System::new()
         .block_on(async { Application::build(settings).await?.run_until_stopped().await })
@@ -79,16 +78,6 @@ fn play(fleet: &Agents, mut auth: Auth) -> anyhow::Result<()> {
         time: fleet.time,
     };
     actix_web::rt::System::new().block_on(demo::agents::play(options, credentials))
-}
-
-/// `RUST_LOG` stands over the configuration, as everywhere.
-fn start_logger(settings: &Log) {
-    let filters = env::var("RUST_LOG").ok().filter(|filters| !filters.is_empty());
-    let filters = filters.unwrap_or_else(|| settings.level.clone());
-    // What the client library of Redis has to say of a cluster in motion, the
-    // bridge says once.
-    let mut logger = env_logger::Builder::new();
-    logger.filter_module("redis", LevelFilter::Error).parse_filters(&filters).init();
 }
 
 /// Every connection is an open file, and the soft limit is often 1,024.

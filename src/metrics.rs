@@ -4,9 +4,14 @@
 //! at that moment. Labels have few values, each written in the code: no name
 //! that a client chose is among them.
 
+mod cells;
+mod pulse;
 mod rate;
+mod worker;
 
+pub use pulse::BEAT;
 pub use rate::Rate;
+pub use worker::{LANES, WorkerMetrics, Workers};
 
 use std::time::{Duration, SystemTime};
 
@@ -15,12 +20,20 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::model::Farewell;
+
 /// How long connections last: from one that fails to one that stays for a day.
 const CONNECTION_SECONDS: [f64; 8] = [1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 21_600.0, 86_400.0];
 
 /// How long publishing takes: from a Redis next door to one that is overloaded.
 const PUBLISH_SECONDS: [f64; 12] =
     [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5];
+
+/// Why a connection ended of which no farewell was said: it ended by itself.
+pub const LOST: &str = "lost";
+
+/// The same where the session ended by a defect.
+pub const PANIC: &str = "panic";
 
 /// A counter for each value of one label. Clones share it.
 #[derive(Debug, Clone)]
@@ -30,8 +43,14 @@ pub struct CounterBy {
 }
 
 impl CounterBy {
-    fn new(label: &'static str) -> Self {
-        Self { label, counters: Family::default() }
+    /// None with any value; what is named here shows all the same. A series that
+    /// began with its first event would hide that from those who look for a rise.
+    fn new(label: &'static str, shown: impl IntoIterator<Item = &'static str>) -> Self {
+        let counters = Family::default();
+        for value in shown {
+            drop(counters.get_or_create(&[(label, value)]));
+        }
+        Self { label, counters }
     }
 
     /// Counts one more with this value of the label.
@@ -60,6 +79,8 @@ pub struct Metrics {
     pub tokens_refused: CounterBy,
     /// Upgrades that were refused, by cause.
     pub upgrades_refused: CounterBy,
+    /// Calls of backends that were refused, by cause.
+    pub calls_refused: CounterBy,
     /// Messages answered with `rate_limited`.
     pub rate_limited: Counter,
     /// Sessions that became members of a room.
@@ -73,26 +94,31 @@ pub struct Metrics {
     pub logs_restarted: Counter,
     /// How often a worker's mailbox was full.
     pub workers_lagged: Counter,
+    /// What each worker counts by itself.
+    pub workers: Workers,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
+        let reasons = Farewell::ALL.map(Farewell::word).into_iter().chain([LOST, PANIC]);
         Self {
             began: SystemTime::now(),
             published: Counter::default(),
             published_rate: Rate::default(),
             opened: Counter::default(),
             streams_opened: Counter::default(),
-            closed: CounterBy::new("reason"),
+            closed: CounterBy::new("reason", reasons),
             lasted: Histogram::new(CONNECTION_SECONDS),
-            tokens_refused: CounterBy::new("cause"),
-            upgrades_refused: CounterBy::new("cause"),
+            tokens_refused: CounterBy::new("cause", []),
+            upgrades_refused: CounterBy::new("cause", []),
+            calls_refused: CounterBy::new("cause", ["key", "scope", "room"]),
             rate_limited: Counter::default(),
             joins: Counter::default(),
-            resumes: CounterBy::new("recovered"),
+            resumes: CounterBy::new("recovered", ["true", "false"]),
             gaps_repaired: Counter::default(),
             logs_restarted: Counter::default(),
             workers_lagged: Counter::default(),
+            workers: Workers::default(),
         }
     }
 }
@@ -128,6 +154,7 @@ impl Metrics {
             ("connections_closed", "Connections that ended", &self.closed),
             ("tokens_refused", "Tokens refused at connecting and refreshing", &self.tokens_refused),
             ("upgrades_refused", "Upgrades to a WebSocket refused", &self.upgrades_refused),
+            ("api_calls_refused", "Calls of backends refused", &self.calls_refused),
             ("resumes", "Joins that named the last message known", &self.resumes),
         ];
         for (name, help, family) in families {
@@ -135,6 +162,7 @@ impl Metrics {
         }
         let lasted = self.lasted.clone();
         to.register("connection_duration_seconds", "How long connections lasted", lasted);
+        self.workers.register(to);
     }
 }
 
@@ -147,7 +175,7 @@ pub struct Publishing {
 
 impl Default for Publishing {
     fn default() -> Self {
-        Self { took: Histogram::new(PUBLISH_SECONDS), failed: CounterBy::new("cause") }
+        Self { took: Histogram::new(PUBLISH_SECONDS), failed: CounterBy::new("cause", []) }
     }
 }
 

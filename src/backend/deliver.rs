@@ -93,7 +93,7 @@ fn name(hook: &Hook) -> &str {
 }
 
 async fn call(caller: &Caller, events: &[Event]) -> Outcome {
-    match caller.post(event::body(events)).await {
+    match caller.post(event::body(events), None).await {
         Ok(response) => {
             let outcome = judge(&response);
             // Read to its end, the connection can be used again.

@@ -5,7 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use reqwest::{Client, Response, Url, header, redirect};
 
 use super::signature::{HEADER, Signer};
-use crate::config::Secret;
+use crate::{
+    config::Secret,
+    model::{CALL_ID, CallId},
+};
 
 /// How long a connection to a backend may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -39,19 +42,26 @@ impl Caller {
         Ok(Self { client, url: url.clone(), signer: Signer::new(keys) })
     }
 
-    /// Posts JSON.
+    /// Posts JSON, for the sake of a request where there is one.
     ///
     /// # Errors
     /// Why there is no answer, without the address.
-    pub async fn post(&self, body: Vec<u8>) -> Result<Response, reqwest::Error> {
+    pub async fn post(
+        &self,
+        body: Vec<u8>,
+        call: Option<&CallId>,
+    ) -> Result<Response, reqwest::Error> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
         let signature = self.signer.sign(now, &body);
-        let request = self
+        let mut request = self
             .client
             .post(self.url.clone())
             .header(header::CONTENT_TYPE, "application/json")
             .header(HEADER, signature)
             .body(body);
+        if let Some(call) = call {
+            request = request.header(CALL_ID, call.as_str());
+        }
         request.send().await.map_err(reqwest::Error::without_url)
     }
 

@@ -11,12 +11,14 @@ mod inbox;
 mod layers;
 mod limits;
 mod log;
+mod metrics;
 mod outbound;
 mod presence;
 mod read;
 mod rooms;
 mod secret;
 mod server;
+mod shedding;
 #[cfg(test)]
 mod tests;
 mod webhooks;
@@ -30,12 +32,14 @@ pub use heartbeat::Heartbeat;
 pub use inbox::Inbox;
 pub use layers::Layers;
 pub use limits::Limits;
-pub use log::Log;
+pub use log::{Log, LogFormat};
+pub use metrics::Metrics;
 pub use outbound::Outbound;
 pub use presence::Presence;
 pub use rooms::{Namespace, RoomSettings, Rooms};
 pub use secret::Secret;
 pub use server::Server;
+pub use shedding::{MemoryLimit, Shedding};
 pub use webhooks::{Endpoint, HookEvent, Webhooks};
 
 use std::path::Path;
@@ -62,6 +66,8 @@ pub struct Settings {
     pub outbound: Outbound,
     /// When a user counts as gone.
     pub presence: Presence,
+    /// When this node refuses new work.
+    pub shedding: Shedding,
     /// What is kept of a room.
     pub rooms: Rooms,
     /// What is kept of direct messages until they are seen.
@@ -70,6 +76,8 @@ pub struct Settings {
     pub webhooks: Webhooks,
     /// What a backend is asked before it is done.
     pub ask: Ask,
+    /// What `GET /metrics` shows besides.
+    pub metrics: Metrics,
     /// What is written to standard error.
     pub log: Log,
 }

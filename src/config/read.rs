@@ -16,7 +16,7 @@ use log::LevelFilter;
 use reqwest::Url;
 use serde::de::{self, DeserializeSeed, Deserializer, SeqAccess, Unexpected};
 
-use super::{RedisAddress, Secret};
+use super::{MemoryLimit, RedisAddress, Secret};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -44,6 +44,11 @@ pub(super) fn positive<'de, D: Deserializer<'de>, T: From<usize>>(from: D) -> Re
 /// A number of threads; 0 leaves it to the machine.
 pub(super) fn threads<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
     number(from, 0, 1_024)
+}
+
+/// A number of rooms that metrics name: each is a series of its own.
+pub(super) fn shown_rooms<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    number(from, 0, 1_000)
 }
 
 /// How often something may happen in a second.
@@ -85,6 +90,31 @@ where
 /// The size of what a whole process holds.
 pub(super) fn memory<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
     size(from, MIB, 1024 * GIB)
+}
+
+/// How much memory is too much.
+pub(super) fn memory_limit<'de, D: Deserializer<'de>>(from: D) -> Result<MemoryLimit, D::Error> {
+    one(from, "\"auto\", \"off\" or a size such as \"2 GiB\", from 1 MiB", |written| {
+        let bytes = match written {
+            Written::Text("auto") => return Some(MemoryLimit::Auto),
+            Written::Text("off") => return Some(MemoryLimit::Off),
+            Written::Text(text) => parse_size(text)?,
+            Written::Number(bytes) => bytes,
+            Written::Flag(_) => return None,
+        };
+        (bytes >= MIB).then_some(MemoryLimit::Bytes(bytes))
+    })
+}
+
+/// A part of a whole.
+pub(super) fn percent<'de, D: Deserializer<'de>>(from: D) -> Result<u8, D::Error> {
+    one(from, "a share such as \"95%\", from 1% to 100%", |written| match written {
+        Written::Text(text) => {
+            let percent = text.trim().strip_suffix('%')?.parse().ok()?;
+            (1..=100).contains(&percent).then_some(percent)
+        }
+        _ => None,
+    })
 }
 
 /// The size of one message.

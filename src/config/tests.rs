@@ -169,7 +169,21 @@ fn a_bad_file_is_refused_with_the_key_the_value_and_what_was_expected() {
         (
             "[hartbeat]\ninterval = \"5s\"",
             "hartbeat: got an unknown key, expected one of api, ask, auth, broker, heartbeat, inbox, \
-             limits, log, outbound, presence, rooms, server, webhooks",
+             limits, log, metrics, outbound, presence, rooms, server, shedding, webhooks",
+        ),
+        (
+            "[shedding]\nopen_files = \"0%\"",
+            "shedding.open_files: got \"0%\", expected a share such as \"95%\", from 1% to 100%",
+        ),
+        (
+            "[shedding]\nmemory = \"lots\"",
+            "shedding.memory: got \"lots\", expected \"auto\", \"off\" or a size such as \"2 GiB\", \
+             from 1 MiB",
+        ),
+        ("[log]\nformat = \"xml\"", "log.format: got \"xml\", expected one of `text`, `json`"),
+        (
+            "[metrics]\ntop_rooms = 2000",
+            "metrics.top_rooms: got 2000, expected a whole number from 0 to 1000",
         ),
         ("server = 5", "server: got a single integer, expected a table [server]"),
         (

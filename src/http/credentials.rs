@@ -1,7 +1,7 @@
 use actix_web::{HttpRequest, http::header};
 use log::debug;
 
-use super::failure::Failure;
+use super::{call_id, failure::Failure};
 use crate::{auth::Identity, model::wall_clock, session::Services};
 
 /// The cookie that holds a browser's token.
@@ -24,7 +24,7 @@ pub(super) fn identity(request: &HttpRequest, services: &Services) -> Result<Ide
     };
     let verified = services.verify(&token, wall_clock());
     verified.map_err(|error| {
-        debug!("a token was refused: {}", error.cause());
+        debug!("request {}: a token was refused: {}", call_id::of(request), error.cause());
         refused.count(error.cause());
         Failure::unauthorized(error.to_string())
     })

@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 
 use actix_web::HttpRequest;
+use log::debug;
 
-use super::{credentials, failure::Failure, peer, socket::Wishes};
+use super::{call_id, credentials, failure::Failure, peer, socket::Wishes};
 use crate::{
     auth::Identity,
     cluster::Attempt,
-    model::What,
+    model::{CallId, What},
     session::{Role, Seed, Services},
     wire::Protocol,
 };
@@ -27,6 +28,15 @@ pub(super) struct Entrant {
     address: IpAddr,
     identity: Identity,
     wishes: Wishes,
+    call: CallId,
+}
+
+/// Nobody came in by this request: counts why, and says it to who looks closely.
+/// At `debug`, as anyone could fill a log with it.
+pub(super) fn refused(request: &HttpRequest, services: &Services, failure: &Failure) {
+    services.metrics.upgrades_refused.count(failure.cause());
+    let call = call_id::of(request);
+    debug!(request:% = call, cause = failure.cause(); "request {call}: refused: {}", failure.cause());
 }
 
 impl Entrant {
@@ -43,7 +53,7 @@ impl Entrant {
         attempted.map_err(|refused| turned_away(services, &identity, refused.into()))?;
         let rooms = services.settings.limits.rooms_per_session;
         let wishes = Wishes::read(request.query_string(), later, rooms);
-        Ok(Self { address, identity, wishes })
+        Ok(Self { address, identity, wishes, call: call_id::of(request) })
     }
 
     /// Asks the backend, where it is to be asked, as whom the user may connect and
@@ -54,9 +64,9 @@ impl Entrant {
         services: &Services,
         protocol: Protocol,
     ) -> Result<Seed, Failure> {
-        let Self { address, mut identity, mut wishes } = self;
+        let Self { address, mut identity, mut wishes, call } = self;
         if let Some(asker) = &services.asker {
-            let answered = asker.connect(identity, Some(address)).await;
+            let answered = asker.connect(identity, Some(address), &call).await;
             let (allowed, rooms) = answered.map_err(|no| Failure::from(no).because("backend"))?;
             identity = allowed;
             wishes.add(&rooms);
@@ -65,6 +75,6 @@ impl Entrant {
         let permit = services.registry.admit(address, Some(&identity), session.as_deref()).await;
         let permit = permit.map_err(|refused| turned_away(services, &identity, refused.into()))?;
         let role = Role::Member { identity: Box::new(identity), requests };
-        Ok(Seed { permit, role, protocol })
+        Ok(Seed { call, permit, role, protocol })
     }
 }

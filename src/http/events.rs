@@ -30,7 +30,7 @@ use tokio::{net::TcpStream, sync::oneshot};
 
 use super::{
     cors,
-    entrance::Entrant,
+    entrance::{self, Entrant},
     failure::{Failure, Told},
 };
 use crate::{
@@ -66,7 +66,7 @@ pub(super) async fn listen(
 ) -> Result<HttpResponse, Failure> {
     let services = services.into_inner();
     let opened = open(&request, &services).await;
-    opened.inspect_err(|failure| services.metrics.upgrades_refused.count(failure.cause()))
+    opened.inspect_err(|failure| entrance::refused(&request, &services, failure))
 }
 
 async fn open(request: &HttpRequest, services: &Arc<Services>) -> Result<HttpResponse, Failure> {

@@ -16,10 +16,14 @@ use crate::{
     cluster::Unreachable,
     model::{Code, Current, Problem},
     session::Refused,
+    shedding::Cause,
 };
 
-/// How long a client that finds the node full or draining should wait.
+/// How long a client that finds the node full or draining should wait, at least.
 const BUSY: Duration = Duration::from_secs(5);
+
+/// Over how many seconds more such clients are spread, who were refused together.
+const SPREAD: u64 = 6;
 
 /// The same where the other nodes cannot be reached.
 const AWAY: Duration = Duration::from_secs(1);
@@ -123,15 +127,35 @@ impl Failure {
     }
 }
 
+fn spread() -> Duration {
+    BUSY + Duration::from_secs(getrandom::u64().unwrap_or_default() % SPREAD)
+}
+
+/// New work is refused.
+impl From<Cause> for Failure {
+    fn from(cause: Cause) -> Self {
+        let what = match cause {
+            Cause::Connections => "many connections",
+            Cause::OpenFiles => "many open files",
+            Cause::Memory => "much in memory",
+            Cause::WorkerDelay => "much to do",
+        };
+        let message = format!("the node takes nothing new now: it has too {what}");
+        Self::unavailable(message).retry_after(spread()).because(cause.word())
+    }
+}
+
 impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
         let too_many =
             |message| Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message);
         let failure = match refused {
-            Refused::Full => {
-                Self::unavailable("the node has as many connections as it may").retry_after(BUSY)
+            Refused::Full => Self::unavailable("the node has as many connections as it may")
+                .retry_after(spread()),
+            Refused::Draining => {
+                Self::unavailable("the node is shutting down").retry_after(spread())
             }
-            Refused::Draining => Self::unavailable("the node is shutting down").retry_after(BUSY),
+            Refused::Overloaded(cause) => cause.into(),
             Refused::Address => {
                 too_many("too many connections are open from this address").retry_after(BUSY)
             }

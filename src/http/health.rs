@@ -2,8 +2,7 @@ use actix_web::{HttpResponse, http::header, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::process;
-use crate::session::Services;
+use crate::{process, session::Services, shedding::Cause};
 
 /// How the process is.
 #[derive(Serialize, ToSchema)]
@@ -14,6 +13,9 @@ pub(super) struct Health<'a> {
     /// Whether a load balancer should send clients here.
     ready: bool,
     draining: bool,
+    /// What the node has too much of, and so takes nothing new: `connections`,
+    /// `open_files`, `memory`, `worker_delay`.
+    shedding: Vec<&'static str>,
     connections: usize,
     max_connections: usize,
     fds: Descriptors,
@@ -57,7 +59,7 @@ pub(super) async fn live(services: web::Data<Services>) -> HttpResponse {
     get, path = "/readyz", tag = "open", operation_id = "readyz", security(()),
     responses(
         (status = 200, description = "It does", body = Health),
-        (status = 503, description = "It does not: it drains, is full, or has no broker", body = Health),
+        (status = 503, description = "It does not: it drains, sheds load, or has no broker", body = Health),
     ),
 )]
 pub(super) async fn ready(services: web::Data<Services>) -> HttpResponse {
@@ -78,6 +80,7 @@ fn health(services: &Services) -> Health<'_> {
         version: env!("CARGO_PKG_VERSION"),
         ready: services.is_ready(broker.ok),
         draining: registry.is_draining(),
+        shedding: registry.shedding().causes().map(Cause::word).collect(),
         connections: registry.connections(),
         max_connections: services.settings.server.max_connections,
         fds: Descriptors {

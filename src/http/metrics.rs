@@ -1,7 +1,13 @@
+use std::{
+    sync::atomic::AtomicU64,
+    time::{Duration, UNIX_EPOCH},
+};
+
 use actix_web::{HttpResponse, http::header, web};
 use prometheus_client::{
     encoding::text,
     metrics::{
+        counter::ConstCounter,
         family::Family,
         gauge::{ConstGauge, Gauge},
         info::Info,
@@ -9,8 +15,20 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{failure::Told, process};
-use crate::session::Services;
+use super::failure::Told;
+use crate::{
+    metrics::LANES,
+    model::RoomName,
+    presence::{Largest, Survey},
+    process,
+    room::Surveyed,
+    session::Services,
+    shedding::Cause,
+};
+
+/// How long presence may take to say what it has; what it does not say is left
+/// out.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What Prometheus asks for first, and understands since version 2.5.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -25,12 +43,14 @@ const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
     ),
 )]
 pub(super) async fn show(services: web::Data<Services>) -> HttpResponse {
+    let seen = Seen::look(&services).await;
     let mut registry = Registry::default();
     register_process(&mut registry);
     let own = registry.sub_registry_with_prefix("rookery");
     let broker = services.broker.health();
     register_node(&services, broker.ok, own);
     services.metrics.register(own);
+    seen.register(own);
     if let Some(hooks) = &services.hooks {
         hooks.register(own.sub_registry_with_prefix("webhooks"));
     }
@@ -62,6 +82,78 @@ fn register_process(to: &mut Registry) {
             to.register(name, help, ConstGauge::new(value as f64));
         }
     }
+    if let Some(worked) = process::processor_time() {
+        let help = "Time that processors worked for the process";
+        to.register("process_cpu_seconds", help, ConstCounter::new(worked.as_secs_f64()));
+    }
+    if let Some(began) = process::began().and_then(|it| it.duration_since(UNIX_EPOCH).ok()) {
+        let help = "When the process began, since the Unix epoch";
+        to.register("process_start_time_seconds", help, ConstGauge::new(began.as_secs_f64()));
+    }
+}
+
+/// What is not counted, but looked at when it is asked for.
+struct Seen {
+    workers: Surveyed,
+    /// Users and rooms.
+    presence: Option<(usize, usize)>,
+    /// The rooms with most members, where these are to be shown.
+    largest: Vec<(RoomName, usize)>,
+}
+
+impl Seen {
+    async fn look(services: &Services) -> Self {
+        let top = services.settings.metrics.top_rooms;
+        let largest = async {
+            match top {
+                0 => Vec::new(),
+                top => {
+                    let largest = services.presence.send(Largest(top)).timeout(PATIENCE).await;
+                    largest.unwrap_or_default()
+                }
+            }
+        };
+        let presence = async { services.presence.send(Survey).timeout(PATIENCE).await.ok() };
+        let (workers, presence, largest) =
+            tokio::join!(services.workers.survey(), presence, largest);
+        Self { workers, presence, largest }
+    }
+
+    fn register(self, to: &mut Registry) {
+        let Surveyed { memberships, blocked, waiting } = self.workers;
+        let (users, rooms) = self.presence.unzip();
+        let gauges = [
+            ("connections_blocked", "Connections whose socket takes no more", Some(blocked)),
+            ("memberships", "Members of rooms, each room counted", Some(memberships)),
+            ("presence_users", "Users with connections to this node", users),
+            ("presence_rooms", "Rooms with members of this node", rooms),
+        ];
+        for (name, help, value) in gauges {
+            if let Some(value) = value {
+                to.register(name, help, ConstGauge::new(value));
+            }
+        }
+        let (messages, bytes) = (Labelled::default(), Labelled::default());
+        for (lane, waits) in LANES.into_iter().zip(waiting) {
+            set(&messages, "lane", lane, waits.0);
+            set(&bytes, "lane", lane, waits.1);
+        }
+        to.register("lane_messages", "Messages that wait for clients, by lane", messages);
+        to.register("lane_bytes", "Bytes that wait for clients, by lane", bytes);
+        if !self.largest.is_empty() {
+            let members = Labelled::default();
+            for (room, users) in self.largest {
+                set(&members, "room", room.as_str(), users as u64);
+            }
+            to.register("room_members", "Users in the rooms that have most of them", members);
+        }
+    }
+}
+
+type Labelled = Family<[(&'static str, String); 1], Gauge<u64, AtomicU64>>;
+
+fn set(family: &Labelled, label: &'static str, value: &str, to: u64) {
+    family.get_or_create(&[(label, value.to_owned())]).set(to);
 }
 
 fn register_node(services: &Services, broker: bool, to: &mut Registry) {
@@ -69,6 +161,11 @@ fn register_node(services: &Services, broker: bool, to: &mut Registry) {
     let labels = vec![("version", env!("CARGO_PKG_VERSION").to_owned()), ("node", name)];
     to.register("build", "The version that runs, and the node's name", Info::new(labels));
     let registry = &services.registry;
+    let sheds = Labelled::default();
+    for cause in Cause::ALL {
+        set(&sheds, "cause", cause.word(), u64::from(registry.shedding().is_for(cause)));
+    }
+    to.register("shedding", "Whether the node takes nothing new, by cause", sheds);
     let ready = services.is_ready(broker);
     let gauges = [
         ("ready", "Whether the node takes new clients", usize::from(ready)),

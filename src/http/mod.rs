@@ -2,6 +2,7 @@
 
 mod api;
 mod body;
+mod call_id;
 mod cors;
 mod credentials;
 mod entrance;
@@ -15,7 +16,6 @@ mod origin;
 mod pages;
 mod peer;
 mod posts;
-mod process;
 mod schema;
 mod socket;
 pub mod upgrade;
@@ -23,6 +23,8 @@ pub mod upgrade;
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, http::Method, web};
+
+pub use self::call_id::mark;
 
 use self::failure::Failure;
 use crate::session::Services;

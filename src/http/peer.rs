@@ -8,12 +8,13 @@ use ipnet::IpNet;
 use super::{failure::Failure, origin};
 use crate::{cluster::Attempt, session::Services};
 
-/// Somebody wants in: refuses who tries too often and pages that may not, before
-/// anything is read of them. Answers the address that limits count.
+/// Somebody wants in: refuses where load is shed, who tries too often, and pages
+/// that may not, before anything is read of them. Answers the address that limits count.
 pub(super) async fn approach(
     request: &HttpRequest,
     services: &Services,
 ) -> Result<IpAddr, Failure> {
+    services.registry.require_room()?;
     let address = address(request, &services.settings.server.trusted_proxies);
     services.registry.attempt(Attempt::Address(address)).await?;
     origin::check(request, services)?;
@@ -24,7 +25,12 @@ pub(super) async fn approach(
 pub(super) fn is_secure(request: &HttpRequest, trusted: &[IpNet]) -> bool {
     // What the proxies before it said stands before the nearest one's word.
     let nearest = values(request, header::X_FORWARDED_PROTO).next_back();
-    is_trusted(socket_address(request), trusted) && nearest == Some("https")
+    is_from_proxy(request, trusted) && nearest == Some("https")
+}
+
+/// Whether it came from a proxy that is believed.
+pub(super) fn is_from_proxy(request: &HttpRequest, trusted: &[IpNet]) -> bool {
+    is_trusted(socket_address(request), trusted)
 }
 
 fn address(request: &HttpRequest, trusted: &[IpNet]) -> IpAddr {

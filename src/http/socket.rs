@@ -6,9 +6,9 @@ use actix_web::{
 use actix_web_actors::ws;
 
 use super::{
-    Upgradable,
+    Upgradable, call_id,
     credentials::offers,
-    entrance::Entrant,
+    entrance::{self, Entrant},
     failure::{Failure, Told},
     peer,
 };
@@ -42,7 +42,7 @@ pub(super) async fn member(
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Failure> {
     let opened = open_member(&request, &services).await;
-    opened.inspect_err(|failure| services.metrics.upgrades_refused.count(failure.cause()))
+    opened.inspect_err(|failure| entrance::refused(&request, &services, failure))
 }
 
 async fn open_member(request: &HttpRequest, services: &Services) -> Result<HttpResponse, Failure> {
@@ -62,14 +62,15 @@ pub(super) async fn echo(
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Failure> {
     let opened = open_echo(&request, &services).await;
-    opened.inspect_err(|failure| services.metrics.upgrades_refused.count(failure.cause()))
+    opened.inspect_err(|failure| entrance::refused(&request, &services, failure))
 }
 
 async fn open_echo(request: &HttpRequest, services: &Services) -> Result<HttpResponse, Failure> {
     let address = peer::approach(request, services).await?;
     let response = handshake(request)?.finish();
     let permit = services.registry.admit(address, None, None).await?;
-    Ok(sown(response, Seed { permit, role: Role::Echo, protocol: Protocol::Json }))
+    let call = call_id::of(request);
+    Ok(sown(response, Seed { call, permit, role: Role::Echo, protocol: Protocol::Json }))
 }
 
 /// Puts the seed of the session beside the answer, for

@@ -23,7 +23,6 @@ use actix_http::{
     h1::{Codec, Message},
 };
 use actix_service::{Service, ServiceFactory, fn_factory, fn_service};
-use log::debug;
 
 use crate::{
     net::Connection,
@@ -56,6 +55,8 @@ where
     fn_factory(move || {
         let (services, application) = (services.clone(), application.clone());
         async move {
+            // This is the worker's thread, and it begins.
+            drop(Worker::current(&services));
             let application = Rc::new(application().new_service(()).await?);
             Ok(fn_service(move |(request, connection): (Request, Http)| {
                 let (services, application) = (services.clone(), application.clone());
@@ -100,7 +101,7 @@ where
             seed.start(Worker::current(services), parts.io.into_stream(), parts.read_buf);
         }
         // What follows a refused upgrade on this connection is unknown.
-        None => debug!("an upgrade was refused"),
+        None => {}
     }
     Ok(())
 }

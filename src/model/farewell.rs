@@ -32,6 +32,33 @@ pub enum Farewell {
 }
 
 impl Farewell {
+    /// All there are.
+    pub const ALL: [Self; 14] = [
+        Self::Normal,
+        Self::ShuttingDown,
+        Self::HeartbeatTimeout,
+        Self::Replaced,
+        Self::ProtocolError,
+        Self::UnsupportedData,
+        Self::NotUtf8,
+        Self::TokenExpired,
+        Self::TokenRevoked,
+        Self::Kicked,
+        Self::RateLimited,
+        Self::TooLarge,
+        Self::Internal,
+        Self::SlowConsumer,
+    ];
+
+    /// A word for it in metrics and logs: the reason, and one for that which has
+    /// none.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            other => other.reason(),
+        }
+    }
+
     /// The WebSocket close code (RFC 6455, section 7.4).
     pub fn code(self) -> u16 {
         match self {

@@ -1,5 +1,6 @@
 //! Plain values every other module speaks in. This module sees no other.
 
+mod call;
 mod changes;
 mod farewell;
 mod grants;
@@ -13,6 +14,7 @@ mod problem;
 mod publication;
 mod state;
 
+pub use call::{CALL_ID, CallId};
 pub use changes::{Change, PresenceChanges};
 pub use farewell::Farewell;
 pub use grants::{Action, Grants};

@@ -1,4 +1,7 @@
-use std::{cell::RefCell, hint::black_box, io, rc::Rc, task::Waker, time::Instant};
+#[cfg(test)]
+mod tests;
+
+use std::{cell::RefCell, hint::black_box, io, rc::Rc, sync::Arc, task::Waker, time::Instant};
 
 use bytes::{Buf, Bytes};
 use log::debug;
@@ -9,8 +12,9 @@ use super::{
     state_pages::StatePages,
 };
 use crate::{
+    metrics::{LANES, WorkerMetrics},
     model::{Farewell, LinkId, RoomName},
-    wire::{Protocol, frame},
+    wire::{Event, EventKind, Protocol, encode, frame},
 };
 
 /// Where bytes go. It is told to write from several places on one thread: the
@@ -71,6 +75,8 @@ struct Inner {
     farewell: Option<Farewell>,
     /// None once the connection is over.
     transport: Option<Rc<dyn Transport>>,
+    /// How many messages were given to this, and how many bytes.
+    given: (u64, u64),
     lanes: Lanes,
     /// What is being written: the rest of a chunk.
     head: Bytes,
@@ -78,15 +84,20 @@ struct Inner {
     blocked_since: Option<Instant>,
     /// The task that waits for the transport, woken when it has something to see.
     driver: Option<Waker>,
+    /// How many messages were let go of.
+    dropped: u64,
+    metrics: Arc<WorkerMetrics>,
 }
 
 impl Outbound {
-    /// The way to a client that speaks `protocol` over `transport`.
+    /// The way to a client that speaks `protocol` over `transport`, counted by
+    /// its worker.
     pub fn new(
         link: LinkId,
         protocol: Protocol,
         bounds: Bounds,
         transport: Rc<dyn Transport>,
+        metrics: Arc<WorkerMetrics>,
     ) -> Self {
         Self {
             link,
@@ -100,7 +111,10 @@ impl Outbound {
                 flow: Flow::Idle,
                 blocked_since: None,
                 farewell: None,
+                given: (0, 0),
                 driver: None,
+                dropped: 0,
+                metrics,
             }),
         }
     }
@@ -115,22 +129,45 @@ impl Outbound {
         self.protocol
     }
 
+    /// Queues a frame that is no message, such as a Ping, in the control lane. It
+    /// may be left out where too many wait; [`flush`](Self::flush) writes it.
+    pub fn queue_sign(&self, frame: Bytes) {
+        self.queue(|lanes| lanes.push_notice(frame));
+    }
+
     /// Queues a notice of the control lane, which may be left out where too many
     /// wait; [`flush`](Self::flush) writes it.
-    pub fn queue_notice(&self, frame: Bytes) {
-        self.queue(|lanes| lanes.push_notice(frame));
+    pub fn queue_notice(&self, event: &Event<'_>) {
+        self.queue_event(event, Lanes::push_notice);
     }
 
     /// Queues what the client asked for in the control lane;
     /// [`flush`](Self::flush) writes it.
-    pub fn queue_answer(&self, frame: Bytes) {
-        self.queue(|lanes| lanes.push_answer(frame));
+    pub fn queue_answer(&self, event: &Event<'_>) {
+        self.queue_event(event, Lanes::push_answer);
     }
 
     /// Queues what the client asked for in the reliable lane;
     /// [`flush`](Self::flush) writes it.
-    pub fn queue_reply(&self, frame: Bytes) {
+    pub fn queue_reply(&self, event: &Event<'_>) {
+        self.queue_event(event, Lanes::push_reply);
+    }
+
+    /// Queues a frame of another protocol (an echo, a trace) in the reliable lane;
+    /// [`flush`](Self::flush) writes it.
+    pub fn queue_frame(&self, frame: Bytes) {
         self.queue(|lanes| lanes.push_reply(frame));
+    }
+
+    fn queue_event(&self, event: &Event<'_>, push: impl FnOnce(&mut Lanes, Bytes)) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.farewell.is_none() {
+            let frame = encode(self.protocol, event);
+            inner.count(EventKind::of(event), frame.len());
+            inner.clear = false;
+            push(&mut inner.lanes, frame);
+            inner.note_dropped();
+        }
     }
 
     /// Queues what is left of a room's state in the reliable lane, as a reply;
@@ -146,6 +183,7 @@ impl Outbound {
         if inner.farewell.is_none() {
             inner.clear = false;
             push(&mut inner.lanes);
+            inner.note_dropped();
         }
     }
 
@@ -163,6 +201,7 @@ impl Outbound {
         if inner.farewell.is_some() {
             return;
         }
+        inner.give(messages, frames.len());
         if inner.clear {
             return inner.write_now(frames, self.protocol);
         }
@@ -175,15 +214,16 @@ impl Outbound {
     /// Sends values of the latest lane: `frames` has all of them encoded and
     /// joined, which serves while nothing waits; else each replaces what waits
     /// under its key.
-    pub fn send_latest<'a>(
-        &self,
-        frames: &Bytes,
-        values: impl IntoIterator<Item = (&'a LatestKey, &'a LatestValue)>,
-    ) {
+    pub fn send_latest<'a, V>(&self, frames: &Bytes, values: V)
+    where
+        V: IntoIterator<Item = (&'a LatestKey, &'a LatestValue), IntoIter: ExactSizeIterator>,
+    {
         let mut inner = self.inner.borrow_mut();
         if inner.farewell.is_some() {
             return;
         }
+        let values = values.into_iter();
+        inner.give(values.len(), frames.len());
         if inner.clear {
             return inner.write_now(frames, self.protocol);
         }
@@ -193,6 +233,7 @@ impl Outbound {
                 break;
             }
         }
+        inner.note_dropped();
         inner.write(self.protocol);
     }
 
@@ -252,6 +293,22 @@ impl Outbound {
         self.inner.borrow().blocked_since
     }
 
+    /// Messages and bytes that wait, by lane; none where all is written.
+    pub fn waiting(&self) -> Option<[(u64, u64); LANES.len()]> {
+        let inner = self.inner.borrow();
+        (!inner.clear).then(|| inner.lanes.waiting())
+    }
+
+    /// How many messages were given to this so far, and how many bytes.
+    pub fn given(&self) -> (u64, u64) {
+        self.inner.borrow().given
+    }
+
+    /// How many of them, or of notices, the client was not given.
+    pub fn dropped(&self) -> u64 {
+        self.inner.borrow().dropped
+    }
+
     /// The connection is over: lets go of the transport and of all that waits,
     /// whoever still holds this.
     pub fn abandon(&self) {
@@ -275,6 +332,25 @@ impl Outbound {
 }
 
 impl Inner {
+    fn give(&mut self, messages: usize, bytes: usize) {
+        self.given.0 += messages as u64;
+        self.given.1 += bytes as u64;
+    }
+
+    /// The same for a message that is this client's alone.
+    fn count(&mut self, kind: EventKind, bytes: usize) {
+        self.give(1, bytes);
+        self.metrics.sent(kind, 1, bytes as u64);
+    }
+
+    fn note_dropped(&mut self) {
+        let dropped = self.lanes.take_dropped();
+        if dropped != [0; LANES.len()] {
+            self.dropped += dropped.iter().sum::<u64>();
+            self.metrics.dropped(dropped);
+        }
+    }
+
     /// Writes frames while nothing waits; what the transport does not take waits.
     fn write_now(&mut self, frames: &Bytes, protocol: Protocol) {
         let Some(transport) = &self.transport else { return };
@@ -295,6 +371,7 @@ impl Inner {
         }
         if !keep {
             self.lanes.clear();
+            self.note_dropped();
         }
         self.clear = false;
         // Behind all lanes, not in the control lane: it is the last frame.
@@ -319,6 +396,7 @@ impl Inner {
         self.flow = Flow::Broken;
         self.transport = None;
         self.lanes.clear();
+        self.note_dropped();
         self.head = Bytes::new();
         self.blocked_since = None;
     }
@@ -327,7 +405,12 @@ impl Inner {
         while self.flow == Flow::Idle {
             if self.head.is_empty() {
                 match self.lanes.next_chunk(protocol) {
-                    Some(chunk) => self.head = chunk,
+                    Some(chunk) => {
+                        for page in self.lanes.take_pages() {
+                            self.count(EventKind::State, page);
+                        }
+                        self.head = chunk;
+                    }
                     None => {
                         self.clear = self.farewell.is_none() && self.transport.is_some();
                         break;
@@ -358,107 +441,5 @@ impl Inner {
             }
         }
         self.flow
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::cell::Cell;
-
-    use super::*;
-
-    /// A transport that takes so many bytes and then blocks.
-    #[derive(Default)]
-    struct Pipe {
-        capacity: Cell<usize>,
-        taken: RefCell<Vec<u8>>,
-        writes: Cell<usize>,
-    }
-
-    impl Transport for Pipe {
-        fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-            let taken = bytes.len().min(self.capacity.get());
-            if taken == 0 {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            self.writes.set(self.writes.get() + 1);
-            self.capacity.set(self.capacity.get() - taken);
-            self.taken.borrow_mut().extend_from_slice(&bytes[..taken]);
-            Ok(taken)
-        }
-    }
-
-    fn outbound(capacity: usize) -> (Rc<Pipe>, Outbound) {
-        let pipe = Rc::new(Pipe { capacity: Cell::new(capacity), ..Pipe::default() });
-        let bounds = Bounds { reliable_messages: 4, reliable_bytes: 64, latest_bytes: 64 };
-        (pipe.clone(), Outbound::new(LinkId::next(), Protocol::Json, bounds, pipe))
-    }
-
-    fn resume(pipe: &Pipe, outbound: &Outbound) -> String {
-        pipe.capacity.set(usize::MAX);
-        outbound.resume();
-        String::from_utf8_lossy(&pipe.taken.borrow()).into_owned()
-    }
-
-    #[test]
-    fn nothing_waits_while_the_transport_takes_it() {
-        let (pipe, outbound) = outbound(usize::MAX);
-        outbound.send_live(&Bytes::from_static(b"one"), 1);
-        assert_eq!(*pipe.taken.borrow(), b"one");
-        assert_eq!(outbound.flow(), Flow::Idle);
-    }
-
-    #[test]
-    fn a_frame_begun_is_ended_before_anything_else() {
-        let (pipe, outbound) = outbound(2);
-        outbound.send_live(&Bytes::from_static(b"first"), 1);
-        assert_eq!(outbound.flow(), Flow::Blocked);
-        assert!(outbound.blocked_since().is_some());
-        outbound.queue_notice(Bytes::from_static(b"!"));
-        outbound.send_live(&Bytes::from_static(b"second"), 1);
-        assert_eq!(resume(&pipe, &outbound), "first!second");
-        assert_eq!((outbound.flow(), outbound.blocked_since()), (Flow::Idle, None));
-    }
-
-    #[test]
-    fn what_waited_shares_a_write() {
-        let (pipe, outbound) = outbound(0);
-        for _ in 0..4 {
-            outbound.send_live(&Bytes::from_static(b"m"), 1);
-        }
-        resume(&pipe, &outbound);
-        assert_eq!(pipe.writes.get(), 2, "the frame begun, then all others");
-    }
-
-    #[test]
-    fn a_slow_consumer_is_closed_and_holds_nothing_more() {
-        let (pipe, outbound) = outbound(0);
-        for _ in 0..100 {
-            outbound.send_live(&Bytes::from_static(b"m"), 1);
-        }
-        assert_eq!(outbound.farewell(), Some(Farewell::SlowConsumer));
-        let written = resume(&pipe, &outbound);
-        assert!(written.starts_with('m') && written.ends_with("slow_consumer"), "{written}");
-        assert_eq!(written.matches('m').count(), 2, "the frame begun and the reason's own");
-    }
-
-    #[test]
-    fn a_farewell_waits_for_what_is_kept() {
-        let (pipe, outbound) = outbound(0);
-        outbound.queue_reply(Bytes::from_static(b"reply"));
-        outbound.close(Farewell::ShuttingDown, true);
-        outbound.close(Farewell::Kicked, false);
-        let written = resume(&pipe, &outbound);
-        assert!(written.starts_with("reply") && written.ends_with("shutting_down"), "{written}");
-    }
-
-    #[test]
-    fn too_many_bytes_of_replies_make_the_next_request_wait() {
-        let (pipe, outbound) = outbound(0);
-        outbound.queue_reply(vec![b'x'; 65].into());
-        outbound.flush();
-        assert!(outbound.congested());
-        resume(&pipe, &outbound);
-        assert!(!outbound.congested());
     }
 }

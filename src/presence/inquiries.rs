@@ -7,7 +7,7 @@ use actix::{
 };
 
 use super::{
-    messages::{Find, Headcount, Inspect, RoomsOf, Survey, Whereabouts},
+    messages::{Find, Headcount, Inspect, Largest, RoomsOf, Survey, Whereabouts},
     neighbours::unpanicked,
     roster::Roster,
     supervisor::PresenceSupervisor,
@@ -85,5 +85,13 @@ impl Handler<Survey> for PresenceSupervisor {
 
     fn handle(&mut self, _: Survey, _: &mut Self::Context) -> Self::Result {
         MessageResult(self.roster.numbers())
+    }
+}
+
+impl Handler<Largest> for PresenceSupervisor {
+    type Result = MessageResult<Largest>;
+
+    fn handle(&mut self, Largest(most): Largest, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.roster.largest(most))
     }
 }

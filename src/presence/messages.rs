@@ -221,3 +221,9 @@ pub struct Headcount {
 #[derive(Message)]
 #[rtype(result = "(usize, usize)")]
 pub struct Survey;
+
+/// Asks which rooms have most users, and how many: at most so many rooms, those
+/// with most first.
+#[derive(Message)]
+#[rtype(result = "Vec<(RoomName, usize)>")]
+pub struct Largest(pub usize);

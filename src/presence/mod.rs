@@ -25,8 +25,8 @@ mod telling;
 mod tests;
 
 pub use messages::{
-    Connect, Disconnect, Find, Finish, Headcount, Inspect, News, Register, RoomsOf, SetStatus,
-    Survey, Ticket, Track, Untrack, Unwatch, Watch, Whereabouts, WhoIs,
+    Connect, Disconnect, Find, Finish, Headcount, Inspect, Largest, News, Register, RoomsOf,
+    SetStatus, Survey, Ticket, Track, Untrack, Unwatch, Watch, Whereabouts, WhoIs,
 };
 pub use roster::{Effect, RoomFull, Roster};
 pub use supervisor::PresenceSupervisor;

@@ -1,12 +1,13 @@
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 
 use super::seat::{Seat, user_hash};
 use crate::{
+    metrics::WorkerMetrics,
     model::{Author, Body, Publication, RoomName, Seq, Transient, UserId},
     outbound::{LatestKey, LatestValue},
-    wire::{Event, Protocol, encode},
+    wire::{Event, EventKind, Protocol, encode},
 };
 
 /// Frames one after the other, ready for one write.
@@ -37,6 +38,11 @@ struct Encoded {
     frame: Bytes,
     /// As its writer's own sessions see it, where that differs.
     own_frame: Option<Bytes>,
+    kind: EventKind,
+    /// To how many it went by itself, beside those who got the whole batch.
+    sent: Cell<u64>,
+    /// To how many of its writer's sessions.
+    own_sent: Cell<u64>,
     author: Author,
     /// Of the author, where the message is not the same for everybody.
     special: Option<u64>,
@@ -60,11 +66,15 @@ impl Encoded {
         let author = publication.author.clone();
         let differs = publication.nonce.is_some() || !author.echo;
         let special = author.user.as_ref().filter(|_| differs).map(user_hash);
-        let show = |own| encode(protocol, &Event::Published { publication, own });
+        let event = |own| Event::Published { publication, own };
+        let show = |own| encode(protocol, &event(own));
         Self {
             seq: Some(publication.seq),
             frame: show(false),
             own_frame: special.filter(|hash| has_writer(*hash)).map(|_| show(true)),
+            kind: EventKind::of(&event(false)),
+            sent: Cell::default(),
+            own_sent: Cell::default(),
             author,
             special,
         }
@@ -80,6 +90,9 @@ impl Encoded {
             seq: None,
             frame: encode(protocol, &event),
             own_frame: None,
+            kind: EventKind::of(&event),
+            sent: Cell::default(),
+            own_sent: Cell::default(),
             author: Author { user: Some(from.clone()), session: None, echo: true },
             special: None,
         })
@@ -91,9 +104,23 @@ impl Encoded {
             return None;
         }
         match &self.own_frame {
-            Some(own) if self.author.user.as_ref() == Some(&seat.user) => Some(own),
-            _ => Some(&self.frame),
+            Some(own) if self.author.user.as_ref() == Some(&seat.user) => {
+                self.own_sent.set(self.own_sent.get() + 1);
+                Some(own)
+            }
+            _ => {
+                self.sent.set(self.sent.get() + 1);
+                Some(&self.frame)
+            }
         }
+    }
+
+    /// Counts where it went; answers to how many.
+    fn count(&self, whole: u64, metrics: &WorkerMetrics) -> u64 {
+        let (plain, own) = (whole + self.sent.get(), self.own_sent.get());
+        let own_bytes = self.own_frame.as_ref().map_or(0, Bytes::len) as u64;
+        metrics.sent(self.kind, plain + own, plain * self.frame.len() as u64 + own * own_bytes);
+        plain + own
     }
 }
 
@@ -103,6 +130,8 @@ pub(super) struct LiveBatch {
     all: Bytes,
     first: Seq,
     special: Vec<u64>,
+    /// How many got all of it.
+    whole: Cell<u64>,
 }
 
 impl LiveBatch {
@@ -119,13 +148,14 @@ impl LiveBatch {
         let mut special: Vec<u64> = entries.iter().filter_map(|entry| entry.special).collect();
         special.sort_unstable();
         special.dedup();
-        Self { entries, all, first, special }
+        Self { entries, all, first, special, whole: Cell::default() }
     }
 
     pub(super) fn send(&self, seat: &Seat) {
         let plain =
             seat.cursor < self.first && self.special.binary_search(&seat.user_hash).is_err();
         if plain {
+            self.whole.set(self.whole.get() + 1);
             seat.outbound.send_live(&self.all, self.entries.len());
             return;
         }
@@ -133,6 +163,11 @@ impl LiveBatch {
         if !frames.is_empty() {
             seat.outbound.send_live(&joined(frames.iter().copied()), frames.len());
         }
+    }
+
+    /// Counts what was sent; answers how many deliveries that were.
+    pub(super) fn count(&self, metrics: &WorkerMetrics) -> u64 {
+        self.entries.iter().map(|entry| entry.count(self.whole.get(), metrics)).sum()
     }
 }
 
@@ -154,6 +189,17 @@ enum Said {
 }
 
 impl Said {
+    fn kind(&self) -> EventKind {
+        match self {
+            Self::Set(_) => EventKind::Set,
+            Self::Transient(_, transient) => match &**transient {
+                Transient::Signal { .. } => EventKind::Signal,
+                Transient::Typing { .. } => EventKind::Typing,
+                Transient::DirectCopy { .. } => EventKind::Direct,
+            },
+        }
+    }
+
     fn encode(&self, protocol: Protocol) -> Bytes {
         match self {
             Self::Set(publication) => {
@@ -233,6 +279,10 @@ impl Latest {
 /// Latest values that leave together, for members that speak one protocol.
 pub(super) struct LatestBatch<'a> {
     entries: Vec<(&'a LatestKey, &'a Latest, LatestValue, Bytes)>,
+    /// To how many each entry went by itself.
+    sent: Vec<Cell<u64>>,
+    /// How many got all of it.
+    whole: Cell<u64>,
     all: Bytes,
     first: Seq,
     generation: u64,
@@ -262,7 +312,8 @@ impl<'a> LatestBatch<'a> {
         let mut special: Vec<u64> = latest.filter_map(writer).collect();
         special.sort_unstable();
         special.dedup();
-        Self { entries, all, first, generation, special }
+        let sent = entries.iter().map(|_| Cell::default()).collect();
+        Self { entries, sent, whole: Cell::default(), all, first, generation, special }
     }
 
     pub(super) fn send(&self, seat: &Seat) {
@@ -270,15 +321,33 @@ impl<'a> LatestBatch<'a> {
             && seat.generation <= self.generation
             && self.special.binary_search(&seat.user_hash).is_err();
         if plain {
+            self.whole.set(self.whole.get() + 1);
             let values = self.entries.iter().map(|(key, _, value, _)| (*key, value));
             seat.outbound.send_latest(&self.all, values);
             return;
         }
-        let entries: Vec<_> = self.entries.iter().filter(|(_, it, ..)| it.is_for(seat)).collect();
+        let counted = self.entries.iter().zip(&self.sent);
+        let entries: Vec<_> = counted
+            .filter(|((_, it, ..), _)| it.is_for(seat))
+            .map(|(entry, sent)| {
+                sent.set(sent.get() + 1);
+                entry
+            })
+            .collect();
         if !entries.is_empty() {
             let frames = joined(entries.iter().map(|(.., frame)| frame));
             let values = entries.iter().map(|(key, _, value, _)| (*key, value));
             seat.outbound.send_latest(&frames, values);
         }
+    }
+
+    /// Counts what was sent; answers how many deliveries that were.
+    pub(super) fn count(&self, metrics: &WorkerMetrics) -> u64 {
+        let count = |((_, latest, _, frame), sent): (&(_, &Latest, _, Bytes), &Cell<u64>)| {
+            let sent = self.whole.get() + sent.get();
+            metrics.sent(latest.said.kind(), sent, sent * frame.len() as u64);
+            sent
+        };
+        self.entries.iter().zip(&self.sent).map(count).sum()
     }
 }

@@ -13,9 +13,10 @@ use super::{
     seat::{Seat, Sees},
 };
 use crate::{
+    metrics::WorkerMetrics,
     model::{LinkId, Position, PresenceChanges, Publication, RoomName, Seq, Transient},
     outbound::{LatestKey, LatestValue},
-    wire::{Event, PerProtocol, encode},
+    wire::{Event, EventKind, PerProtocol, encode},
 };
 
 /// At most so many messages are kept for a session whose join is under way;
@@ -45,6 +46,7 @@ pub enum Accepted {
 /// about to be.
 pub struct Room {
     name: RoomName,
+    metrics: Arc<WorkerMetrics>,
     /// Up to where the fan-out is; none before the room is subscribed.
     position: Option<Position>,
     seats: Vec<Seat>,
@@ -71,10 +73,11 @@ struct Arrival {
 }
 
 impl Room {
-    /// A room without members that is not subscribed yet.
-    pub fn new(name: RoomName) -> Self {
+    /// A room without members that is not subscribed yet, counted by its worker.
+    pub fn new(name: RoomName, metrics: Arc<WorkerMetrics>) -> Self {
         Self {
             name,
+            metrics,
             position: None,
             seats: Vec::new(),
             index: AHashMap::new(),
@@ -293,6 +296,7 @@ impl Room {
         if self.live.is_empty() {
             return;
         }
+        let began = Instant::now();
         let (live, seats) = (std::mem::take(&mut self.live), &self.seats);
         let has_writer = |hash| seats.iter().any(|seat| seat.user_hash == hash);
         let batches = PerProtocol::default();
@@ -300,6 +304,8 @@ impl Room {
             let batch = batches.get(seat.protocol, |it| LiveBatch::new(&live, it, has_writer));
             batch.send(seat);
         }
+        let deliveries = batches.made().map(|batch| batch.count(&self.metrics)).sum();
+        self.metrics.fanned_out(deliveries, began.elapsed());
     }
 
     /// When the waiting latest values may leave; none if none wait.
@@ -311,11 +317,14 @@ impl Room {
     pub fn flush_latest(&mut self, now: Instant, coalesce: Duration) {
         self.latest_at = Some(now + coalesce);
         if !self.latest.is_empty() {
+            let began = Instant::now();
             let batches = PerProtocol::default();
             for seat in warmed(&self.seats) {
                 let make = |protocol| LatestBatch::new(self.latest.iter(), protocol);
                 batches.get(seat.protocol, make).send(seat);
             }
+            let deliveries = batches.made().map(|batch| batch.count(&self.metrics)).sum();
+            self.metrics.fanned_out(deliveries, began.elapsed());
             drop(batches);
             self.latest.clear();
         }
@@ -324,15 +333,21 @@ impl Room {
 
     fn flush_presence(&mut self) {
         let Some(changes) = self.presence.take() else { return };
+        let began = Instant::now();
         let diff = changes.to_diff();
         let event = Event::Presence { room: &self.name, diff: &diff };
         let frames = PerProtocol::default();
         let key = LatestKey::Presence(self.name.clone());
         let value = LatestValue::Presence(Rc::new(changes));
+        let (mut told, mut bytes) = (0, 0);
         for seat in warmed(&self.seats).filter(|seat| seat.sees.presence) {
             let frame = frames.get(seat.protocol, |protocol| encode(protocol, &event));
             seat.outbound.send_latest(frame, [(&key, &value)]);
+            told += 1;
+            bytes += frame.len() as u64;
         }
+        self.metrics.sent(EventKind::Presence, told, bytes);
+        self.metrics.fanned_out(told, began.elapsed());
     }
 }
 

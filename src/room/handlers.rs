@@ -14,7 +14,7 @@ use crate::{
     broker::RETRY_AFTER,
     model::{Code, Problem, RoomName, What},
     presence,
-    wire::{Event, encode},
+    wire::Event,
 };
 
 impl Handler<Attach> for RoomSupervisor {
@@ -78,7 +78,7 @@ impl Handler<Leave> for RoomSupervisor {
         let outbound = &attached.outbound;
         outbound.forget_room(&name);
         let event = Event::Left { id: id.as_ref(), room: &name };
-        outbound.queue_reply(encode(outbound.protocol(), &event));
+        outbound.queue_reply(&event);
         outbound.flush();
         self.leave_if_deserted(&name);
     }

@@ -23,7 +23,7 @@ use crate::{
     model::{LinkId, Member, Position, Problem, Publication, RoomName, What},
     outbound::{Outbound, StatePages},
     presence,
-    wire::{Event, RequestId, encode},
+    wire::{Event, RequestId},
 };
 
 /// Told when a request is done.
@@ -75,8 +75,8 @@ impl RoomSupervisor {
             self.unseat(&name, *link);
             return self.read(name, waiting, ctx);
         }
-        let room =
-            self.rooms.entry(name.clone()).or_insert_with(|| Box::new(Room::new(name.clone())));
+        let new = || Box::new(Room::new(name.clone(), self.counts.clone()));
+        let room = self.rooms.entry(name.clone()).or_insert_with(new);
         room.arrive(waiting.link());
         if room.position().is_some() {
             self.read(name, waiting, ctx);
@@ -206,7 +206,7 @@ impl RoomSupervisor {
             state_more: !pages.is_done(),
         };
         outbound.forget_room(&name);
-        outbound.queue_reply(encode(outbound.protocol(), &event));
+        outbound.queue_reply(&event);
         outbound.queue_state(pages);
         for publication in after.iter().filter(|entry| !entry.author.left_out(&session)) {
             queue_entry(&outbound, publication, publication.author.user.as_ref() == Some(&user));
@@ -254,7 +254,7 @@ impl RoomSupervisor {
         };
         let outbound = &attached.outbound;
         outbound.forget_room(&room);
-        outbound.queue_reply(encode(outbound.protocol(), &event));
+        outbound.queue_reply(&event);
         outbound.flush();
         let _ = done.send(Ok(()));
     }
@@ -289,7 +289,7 @@ impl RoomSupervisor {
             limits: welcome.limits,
             inbox: inbox.seen,
         };
-        outbound.queue_answer(encode(outbound.protocol(), &event));
+        outbound.queue_answer(&event);
         for publication in inbox.unseen.iter().chain(&after) {
             queue_entry(&outbound, publication, publication.author.user.as_ref() == Some(&user));
         }
@@ -348,5 +348,5 @@ impl RoomSupervisor {
 
 /// Queues an entry of a log for one session.
 fn queue_entry(outbound: &Rc<Outbound>, publication: &Publication, own: bool) {
-    outbound.queue_reply(encode(outbound.protocol(), &Event::Published { publication, own }));
+    outbound.queue_reply(&Event::Published { publication, own });
 }

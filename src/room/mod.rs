@@ -13,9 +13,11 @@ mod repair;
 mod requests;
 mod seat;
 mod supervisor;
+mod survey;
 mod watch;
 
 pub use fanout::Room;
 pub use requests::{Attach, Detach, Join, Leave, ListMembers, Renew, Unwatch, Watch, Welcome};
 pub use seat::{Seat, Sees};
 pub use supervisor::{Links, RoomSupervisor};
+pub use survey::{Survey, Surveyed};

@@ -15,7 +15,7 @@ use crate::{
     model::{Member, Publication, RoomName},
     outbound::StatePages,
     presence,
-    wire::{Event, encode},
+    wire::{Event, EventKind, encode},
 };
 
 impl RoomSupervisor {
@@ -100,7 +100,9 @@ impl RoomSupervisor {
                     state_more: !pages.is_done(),
                 };
                 seat.outbound.forget_room(name);
-                seat.outbound.send_live(&encode(seat.outbound.protocol(), &event), 1);
+                let frame = encode(seat.outbound.protocol(), &event);
+                seat.outbound.send_live(&frame, 1);
+                self.counts.sent(EventKind::Joined, 1, frame.len() as u64);
                 seat.outbound.queue_state(pages.clone());
                 seat.outbound.flush();
             }

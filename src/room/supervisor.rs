@@ -17,12 +17,12 @@ use super::{
 use crate::{
     broker::{Broker, Delivery, Snapshot, Subscriber, Unavailable},
     config,
-    metrics::Metrics,
+    metrics::{Metrics, WorkerMetrics},
     model::{Code, Farewell, LinkId, Problem, Profile, RoomName, SessionId, WorkerId},
     outbound::Outbound,
     presence::{self, News, PresenceSupervisor, Ticket},
     trace::Traces,
-    wire::{Event, RequestId, encode},
+    wire::{Event, RequestId},
 };
 
 /// The outbound queues of a worker's connections. They never leave their
@@ -73,6 +73,8 @@ pub struct RoomSupervisor {
     pub(super) watchers: Watchers,
     pub(super) metrics: Arc<Metrics>,
     pub(super) traces: Arc<Traces>,
+    /// What this worker counts.
+    pub(super) counts: Arc<WorkerMetrics>,
     coalesce: Duration,
     watched_users: usize,
     /// Rooms with messages that leave at the end of this turn.
@@ -101,6 +103,7 @@ impl RoomSupervisor {
         limits: &config::Limits,
         metrics: Arc<Metrics>,
         traces: Arc<Traces>,
+        counts: Arc<WorkerMetrics>,
     ) -> Self {
         Self {
             worker: WorkerId::next(),
@@ -116,6 +119,7 @@ impl RoomSupervisor {
             watchers: Watchers::default(),
             metrics,
             traces,
+            counts,
             coalesce: outbound.coalesce,
             watched_users: limits.watched_users,
             live: AHashSet::new(),
@@ -213,7 +217,7 @@ impl RoomSupervisor {
                 }
             }
         });
-        if let Some(at) = self.watchers.flush(now, coalesce, &self.attached) {
+        if let Some(at) = self.watchers.flush(now, coalesce, &self.attached, &self.counts) {
             next = Some(next.map_or(at, |next| next.min(at)));
         }
         if let Some(next) = next
@@ -288,7 +292,7 @@ impl Handler<News> for RoomSupervisor {
                     if let Some(outbound) = self.outbound(link) {
                         let (id, room) = (id.as_ref(), &room);
                         let event = Event::Members { id, room, members: &members, count };
-                        outbound.queue_reply(encode(outbound.protocol(), &event));
+                        outbound.queue_reply(&event);
                         outbound.flush();
                     }
                     let _ = done.send(Ok(()));
@@ -326,7 +330,7 @@ impl Handler<News> for RoomSupervisor {
                     && let Some(outbound) = self.outbound(link)
                 {
                     let event = Event::Online { id: id.as_ref(), users: &users };
-                    outbound.queue_reply(encode(outbound.protocol(), &event));
+                    outbound.queue_reply(&event);
                     outbound.flush();
                     let _ = done.send(Ok(()));
                 }

@@ -11,10 +11,11 @@ use super::{
     supervisor::{Attached, Question, RoomSupervisor},
 };
 use crate::{
+    metrics::WorkerMetrics,
     model::{Availability, Code, LinkId, Problem, UserId},
     outbound::{LatestKey, LatestValue},
     presence,
-    wire::{Event, PerProtocol, encode},
+    wire::{Event, EventKind, PerProtocol, encode},
 };
 
 /// Which sessions of a worker follow which users.
@@ -79,6 +80,7 @@ impl Watchers {
         now: Instant,
         coalesce: Duration,
         attached: &AHashMap<LinkId, Attached>,
+        counts: &WorkerMetrics,
     ) -> Option<Instant> {
         if self.changed.is_empty() {
             return None;
@@ -99,6 +101,7 @@ impl Watchers {
                         (frame.clone(), LatestValue::Frame(frame))
                     });
                     attached.outbound.send_latest(frame, [(&key, value)]);
+                    counts.sent(EventKind::Online, 1, frame.len() as u64);
                 }
             }
         }

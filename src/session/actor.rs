@@ -7,7 +7,6 @@ use std::{
 
 use actix::prelude::*;
 use ahash::AHashSet;
-use log::info;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
@@ -26,10 +25,12 @@ use crate::{
     auth::Identity,
     broker::RETRY_AFTER,
     config,
-    model::{Code, Farewell, LinkId, Problem, RoomName, Timestamp, Transport, What, wall_clock},
+    model::{
+        CallId, Code, Farewell, LinkId, Problem, RoomName, Timestamp, Transport, What, wall_clock,
+    },
     outbound::{Flow, Outbound},
     room,
-    wire::{Event, Frame, Incoming, Limits, Protocol, command, encode, frame},
+    wire::{CommandKind, Event, Frame, Incoming, Limits, Protocol, command, frame},
 };
 
 /// At most so many requests of one session wait for the one before them; past
@@ -58,7 +59,7 @@ pub struct Session {
     pub(super) outbound: Rc<Outbound>,
     stream: Rc<TcpStream>,
     gate: Rc<Gate>,
-    permit: Permit,
+    pub(super) permit: Permit,
     /// None for an echo, and for who traces.
     pub(super) member: Option<Member>,
     /// For who traces.
@@ -71,16 +72,22 @@ pub struct Session {
     /// Whether a request is being answered; the others wait, so that what one
     /// session writes keeps its order.
     busy: bool,
-    ending: Option<Farewell>,
+    pub(super) ending: Option<Farewell>,
     /// Whether the socket ended before a farewell was said.
-    lost: bool,
-    began: Instant,
+    pub(super) lost: bool,
+    pub(super) began: Instant,
+    /// How many messages came, and how many bytes.
+    pub(super) received: (u64, u64),
+    /// The request that it came by.
+    call: CallId,
 }
 
 /// What a user's session knows of itself.
 pub(super) struct Member {
     pub(super) identity: Identity,
     pub(super) rooms: AHashSet<RoomName>,
+    /// How often it became a member of a room.
+    pub(super) joins: u64,
     expiry: Option<SpawnHandle>,
 }
 
@@ -103,7 +110,8 @@ impl Session {
         let heartbeat = Heartbeat::new(beat.interval, beat.timeout, share, now);
         let (member, requests, tracing) = match seed.role {
             Role::Member { identity, requests } => {
-                let member = Member { identity: *identity, rooms: AHashSet::new(), expiry: None };
+                let (identity, rooms) = (*identity, AHashSet::new());
+                let member = Member { identity, rooms, joins: 0, expiry: None };
                 (Some(member), requests.into(), None)
             }
             Role::Echo => (None, VecDeque::new(), None),
@@ -127,11 +135,18 @@ impl Session {
             ending: None,
             lost: false,
             began: now,
+            received: (0, 0),
+            call: seed.call,
         }
     }
 
     pub(super) fn services(&self) -> &Arc<Services> {
         &self.worker.services
+    }
+
+    /// The request that it came by.
+    pub(super) fn call(&self) -> &CallId {
+        &self.call
     }
 
     pub(super) fn link(&self) -> LinkId {
@@ -145,16 +160,16 @@ impl Session {
     /// Queues an answer. It is written when the frames that came with its
     /// request are handled too, or when [`done`](Self::done) says so.
     pub(super) fn reply(&self, event: &Event<'_>) {
-        self.outbound.queue_reply(encode(self.outbound.protocol(), event));
+        self.outbound.queue_reply(event);
     }
 
     /// The same in the control lane, before what the rooms say.
     pub(super) fn answer(&self, event: &Event<'_>) {
-        self.outbound.queue_answer(encode(self.outbound.protocol(), event));
+        self.outbound.queue_answer(event);
     }
 
     fn notice(&self, event: &Event<'_>) {
-        self.outbound.queue_notice(encode(self.outbound.protocol(), event));
+        self.outbound.queue_notice(event);
     }
 
     /// Makes the session one of its worker's. While the broker cannot do that
@@ -197,6 +212,8 @@ impl Session {
     /// A request came: it is answered now, or waits for the one before it.
     pub(super) fn receive(&mut self, text: &str, ctx: &mut Context<Self>) {
         let incoming = command::parse(text);
+        self.received = (self.received.0 + 1, self.received.1 + text.len() as u64);
+        self.worker.metrics.received(CommandKind::of(&incoming.command), text.len());
         match self.rate.judge(Instant::now()) {
             Verdict::Pass => {}
             Verdict::Refuse(wait) => {
@@ -282,7 +299,7 @@ impl Session {
                 now + LAST_CHANCE
             }
             Beat::Ping(next) => {
-                self.outbound.queue_notice(protocol.heartbeat());
+                self.outbound.queue_sign(protocol.heartbeat());
                 self.outbound.flush();
                 next
             }
@@ -336,16 +353,6 @@ impl Session {
             _ => LINGER,
         };
         ctx.run_later(linger, |_, ctx| ctx.stop());
-    }
-
-    /// Why it ends, in a word for metrics.
-    fn reason(&self) -> &'static str {
-        match self.ending {
-            Some(Farewell::Normal) => "normal",
-            Some(farewell) => farewell.reason(),
-            None if self.lost => "lost",
-            None => "panic",
-        }
     }
 
     fn transport(&self) -> Transport {
@@ -409,19 +416,7 @@ impl Drop for Session {
             reason: self.reason().into(),
             seconds: lasted.as_secs_f64(),
         });
-        let Some(Member { identity, .. }) = &self.member else { return };
-        let why = match self.ending {
-            Some(farewell) => format!("{} {}", farewell.code(), farewell.reason()),
-            None if self.lost => "connection lost".to_owned(),
-            None => "a panic".to_owned(),
-        };
-        info!(
-            "session {} of {} ended after {:.1} s: {}",
-            self.permit.session(),
-            identity.profile.user,
-            lasted.as_secs_f64(),
-            why.trim_end(),
-        );
+        self.log_end();
     }
 }
 
@@ -443,7 +438,7 @@ impl StreamHandler<Arrival> for Session {
                 _ => self.end(Farewell::UnsupportedData, false, ctx),
             },
             Arrival::Frame(Frame::Ping(payload)) => {
-                self.outbound.queue_notice(frame::pong_frame(&payload));
+                self.outbound.queue_sign(frame::pong_frame(&payload));
             }
             Arrival::Frame(Frame::Pong) => {}
             Arrival::Frame(Frame::Close(code)) => {
@@ -466,7 +461,7 @@ impl StreamHandler<Arrival> for Session {
 
 impl Session {
     fn say_back(&self, opcode: frame::OpCode, payload: &[u8]) {
-        self.outbound.queue_reply(frame::frame_bytes(opcode, payload));
+        self.outbound.queue_frame(frame::frame_bytes(opcode, payload));
     }
 }
 

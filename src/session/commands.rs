@@ -15,8 +15,8 @@ use crate::{
     backend::{Asker, Who},
     broker::{PageRequest, PublishError, RESUME_PAGE, Receipt, Start, Unavailable},
     model::{
-        Author, Body, Code, Draft, Payload, Position, Problem, RoomName, Said, Transient, UserId,
-        What, wall_clock,
+        Author, Body, CallId, Code, Draft, Payload, Position, Problem, RoomName, Said, Transient,
+        UserId, What, wall_clock,
     },
     presence, room,
     wire::{Command, Event, RequestId, Since, Token},
@@ -164,8 +164,8 @@ impl Session {
         let asker = if member.rooms.contains(&room) { None } else { self.asker()? };
         let (asked, rooms) = (room.clone(), self.worker.rooms.clone());
         let joined = async move {
-            if let Some((asker, author)) = asker {
-                asker.join(who(&author), &asked).await?;
+            if let Some(Asking { asker, author, call }) = &asker {
+                asker.join(who(author, call), &asked).await?;
             }
             rooms.send(join).await.unwrap_or_else(|_| Err(internal()))
         };
@@ -173,7 +173,7 @@ impl Session {
             match joined {
                 Ok(()) => {
                     if let Some(member) = &mut act.member {
-                        member.rooms.insert(room);
+                        member.joins += u64::from(member.rooms.insert(room));
                     }
                 }
                 Err(problem) => {
@@ -322,7 +322,8 @@ impl Session {
         let Some(asker) = self.services().asker.clone() else {
             return self.refreshed(&id, identity, ctx);
         };
-        let asked = async move { asker.connect(identity, None).await };
+        let call = self.call().clone();
+        let asked = async move { asker.connect(identity, None, &call).await };
         self.await_done(ctx, asked, move |act, asked, ctx| {
             // The rooms are for those who begin.
             let refreshed = asked.and_then(|(identity, _)| act.refreshed(&id, identity, ctx));
@@ -442,9 +443,9 @@ impl Session {
     }
 
     /// Whom to ask, where somebody is to be, and who it is that wants something.
-    fn asker(&self) -> Result<Option<(Arc<Asker>, Author)>, Problem> {
-        let Some(asker) = &self.services().asker else { return Ok(None) };
-        Ok(Some((asker.clone(), self.author(true)?)))
+    fn asker(&self) -> Result<Option<Asking>, Problem> {
+        let Some(asker) = self.services().asker.clone() else { return Ok(None) };
+        Ok(Some(Asking { asker, author: self.author(true)?, call: self.call().clone() }))
     }
 
     fn require_grant(&self, room: &RoomName, action: Action) -> Result<(), Problem> {
@@ -464,18 +465,25 @@ impl Session {
     }
 }
 
-fn who(author: &Author) -> Who<'_> {
-    Who { user: author.user.as_ref(), session: author.session.as_ref() }
+/// What is needed to ask a backend for a session's sake.
+struct Asking {
+    asker: Arc<Asker>,
+    author: Author,
+    call: CallId,
+}
+
+fn who<'a>(author: &'a Author, call: &'a CallId) -> Who<'a> {
+    Who { user: author.user.as_ref(), session: author.session.as_ref(), call }
 }
 
 /// What is written, after the backend was asked where it is to be.
 async fn asked_for(
-    asker: Option<(Arc<Asker>, Author)>,
+    asking: Option<Asking>,
     room: &RoomName,
     draft: Draft,
 ) -> Result<Draft, Problem> {
-    let Some((asker, author)) = asker else { return Ok(draft) };
-    let body = asker.publish(who(&author), room, draft.body).await?;
+    let Some(Asking { asker, author, call }) = asking else { return Ok(draft) };
+    let body = asker.publish(who(&author, &call), room, draft.body).await?;
     Ok(Draft { body, ..draft })
 }
 

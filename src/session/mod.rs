@@ -11,6 +11,7 @@
 mod actor;
 mod census;
 mod commands;
+mod ending;
 mod gate;
 mod heartbeat;
 mod inbound;
@@ -24,6 +25,7 @@ mod services;
 mod tracing;
 mod vitals;
 mod worker;
+mod workers;
 mod writing;
 
 pub use actor::Session;
@@ -35,4 +37,5 @@ pub use seed::{Role, Seed};
 pub use services::Services;
 pub use tracing::{Admit, Wanted};
 pub use worker::Worker;
+pub use workers::Workers;
 pub use writing::{direct, publish_problem};

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     auth::Identity,
-    model::{Position, RoomName},
+    model::{CallId, Position, RoomName},
     net,
     outbound::{Outbound, Transport},
     trace::Place,
@@ -51,6 +51,8 @@ pub enum Role {
 /// A connection that was let in, from which a session grows once the upgrade is
 /// answered.
 pub struct Seed {
+    /// The request that it came by.
+    pub call: CallId,
     /// Its place among the node's connections.
     pub permit: Permit,
     /// What it is for.
@@ -93,7 +95,7 @@ impl Seed {
         let transport = Numbered::new(stream.clone(), places);
         let grown = Grown::new(&self, &worker, Rc::new(transport));
         let spread = getrandom::u64().unwrap_or_default() % RETRY.1;
-        grown.outbound.queue_notice(sse::retry(RETRY.0 + spread));
+        grown.outbound.queue_sign(sse::retry(RETRY.0 + spread));
         let listening =
             Listening::new(stream.clone(), grown.outbound.clone(), grown.gate.clone(), gone, over);
         grown.run(self, worker, stream, listening);
@@ -124,7 +126,8 @@ impl Grown {
     fn new(seed: &Seed, worker: &Worker, transport: Rc<dyn Transport>) -> Self {
         let link = seed.permit.link();
         let bounds = (&worker.services.settings.outbound).into();
-        let outbound = Rc::new(Outbound::new(link, seed.protocol, bounds, transport));
+        let outbound =
+            Rc::new(Outbound::new(link, seed.protocol, bounds, transport, worker.metrics.clone()));
         worker.links.borrow_mut().insert(link, outbound.clone());
         Self { outbound, gate: Rc::default() }
     }

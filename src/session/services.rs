@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
-use super::{census::Census, registry::Registry};
+use super::{census::Census, registry::Registry, workers::Workers};
 use crate::{
     auth::{AuthError, Identity, Verifier},
     backend::{Asker, Hooks},
@@ -29,6 +29,8 @@ pub struct Services {
     pub cluster: Option<Arc<dyn Cluster>>,
     /// Who is where.
     pub presence: Addr<PresenceSupervisor>,
+    /// Where the rooms of each worker are.
+    pub workers: Workers,
     /// Which connections there are.
     pub registry: Arc<Registry>,
     /// By which a user's sessions on all nodes are found.

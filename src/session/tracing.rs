@@ -102,7 +102,7 @@ impl Session {
         let Some((admit, _place)) = tracing.before.take() else {
             let message = "one connection follows one trace, named by its first message";
             let problem = Problem::new(Code::BadMessage, message);
-            return self.outbound.queue_reply(TraceEvent::from(&problem).encode());
+            return self.outbound.queue_frame(TraceEvent::from(&problem).encode());
         };
         let wanted = match admit(text) {
             Ok(wanted) => wanted,
@@ -117,14 +117,14 @@ impl Session {
         info!("{} traces {}, contents: {content}", wanted.by, named(&subject));
         let node = self.services().node.clone();
         let event = TraceEvent::Tracing { node: &node, subject: &subject, content };
-        self.outbound.queue_reply(event.encode());
+        self.outbound.queue_frame(event.encode());
         if let Some(tracing) = &mut self.tracing {
             tracing.follows = Some(Follows { wanted, _running: running });
         }
     }
 
     fn give_up_tracing(&mut self, problem: &Problem, ctx: &mut Context<Self>) {
-        self.outbound.queue_reply(TraceEvent::from(problem).encode());
+        self.outbound.queue_frame(TraceEvent::from(problem).encode());
         self.end(Farewell::Normal, true, ctx);
     }
 
@@ -143,10 +143,10 @@ impl Session {
         }
         let dropped = std::mem::take(&mut tracing.dropped);
         if dropped > 0 {
-            self.outbound.queue_reply(TraceEvent::Dropped { count: dropped }.encode());
+            self.outbound.queue_frame(TraceEvent::Dropped { count: dropped }.encode());
         }
         if let Some(happening) = happening {
-            self.outbound.queue_reply(TraceEvent::Happened(happening).encode());
+            self.outbound.queue_frame(TraceEvent::Happened(happening).encode());
         }
         self.outbound.flush();
     }

@@ -22,7 +22,8 @@ impl Services {
     /// Whether the node takes new clients, with a broker that works or does not.
     pub fn is_ready(&self, broker: bool) -> bool {
         let registry = &self.registry;
-        broker && self.presence.connected() && !registry.is_draining() && !registry.is_full()
+        let takes = !registry.is_draining() && registry.shedding().causes().next().is_none();
+        broker && self.presence.connected() && takes
     }
 
     /// How this node is now.

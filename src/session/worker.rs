@@ -1,9 +1,12 @@
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Instant};
 
 use actix::prelude::*;
 
 use super::services::Services;
-use crate::room::{Links, RoomSupervisor};
+use crate::{
+    metrics::{BEAT, WorkerMetrics},
+    room::{Links, RoomSupervisor},
+};
 
 /// What the sessions of one worker thread share.
 pub struct Worker {
@@ -13,6 +16,8 @@ pub struct Worker {
     pub links: Links,
     /// The actor that holds this worker's rooms.
     pub rooms: Addr<RoomSupervisor>,
+    /// What this worker counts.
+    pub metrics: Arc<WorkerMetrics>,
 }
 
 thread_local! {
@@ -26,14 +31,16 @@ impl Worker {
         CURRENT.with_borrow_mut(|current| match current {
             Some(worker) if worker.rooms.connected() => worker.clone(),
             _ => {
-                let worker = Rc::new(Self::start(services));
+                let metrics = current.as_ref().map(|earlier| earlier.metrics.clone());
+                let metrics = metrics.unwrap_or_else(|| begin(services));
+                let worker = Rc::new(Self::start(services, metrics));
                 *current = Some(worker.clone());
                 worker
             }
         })
     }
 
-    fn start(services: &Arc<Services>) -> Self {
+    fn start(services: &Arc<Services>, metrics: Arc<WorkerMetrics>) -> Self {
         let links = Links::default();
         let rooms = RoomSupervisor::new(
             services.broker.clone(),
@@ -43,7 +50,37 @@ impl Worker {
             &services.settings.limits,
             services.metrics.clone(),
             services.traces.clone(),
+            metrics.clone(),
         );
-        Self { services: services.clone(), links, rooms: rooms.start() }
+        let rooms = rooms.start();
+        services.workers.add(rooms.clone());
+        Self { services: services.clone(), links, rooms, metrics }
+    }
+}
+
+/// What this thread counts, and the beat that tells how late its event loop is.
+fn begin(services: &Services) -> Arc<WorkerMetrics> {
+    let metrics = services.metrics.workers.add();
+    let ends = Ends(metrics.clone());
+    actix::spawn(async move {
+        let metrics = &ends.0;
+        let mut due = Instant::now();
+        loop {
+            let now = Instant::now();
+            let next = now + BEAT;
+            metrics.beat(now.saturating_duration_since(due), next);
+            due = next;
+            tokio::time::sleep_until(next.into()).await;
+        }
+    });
+    metrics
+}
+
+/// Dropped with the thread's tasks.
+struct Ends(Arc<WorkerMetrics>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.pulse.end();
     }
 }

@@ -5,6 +5,7 @@
 pub mod command;
 pub mod event;
 pub mod frame;
+mod kind;
 mod protocol;
 mod raw;
 pub mod sse;
@@ -15,6 +16,7 @@ pub use command::{
 };
 pub use event::{Event, Limits, Shown, encode};
 pub use frame::{Decoder, Frame};
+pub use kind::{CommandKind, EventKind};
 pub use protocol::{PerProtocol, Protocol};
 pub use raw::one_line;
 pub use sse::{Place, Places};

@@ -80,6 +80,11 @@ impl<T> PerProtocol<T> {
         };
         cell.get_or_init(|| make(protocol))
     }
+
+    /// Those that were made.
+    pub fn made(&self) -> impl Iterator<Item = &T> {
+        self.json.get().into_iter().chain(self.events.get())
+    }
 }
 
 #[cfg(test)]

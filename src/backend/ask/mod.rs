@@ -19,7 +19,7 @@ use super::{event::Said, figures::Figures, post::Caller};
 use crate::{
     auth::Identity,
     config::{self, Otherwise},
-    model::{Body, Code, Pattern, Problem, RoomName},
+    model::{Body, CallId, Code, Pattern, Problem, RoomName},
 };
 
 /// How much longer an answer may be than a client's message.
@@ -68,6 +68,7 @@ impl Asker {
         &self,
         identity: Identity,
         address: Option<IpAddr>,
+        call: &CallId,
     ) -> Result<(Identity, Vec<RoomName>), Problem> {
         if !self.settings.connect {
             return Ok((identity, Vec::new()));
@@ -82,7 +83,7 @@ impl Asker {
             refresh: address.is_none(),
         };
         let user = &identity.profile.user;
-        match self.ask(Question::new(Who { user: Some(user), session: None }, kind)).await? {
+        match self.ask(Question::new(Who { user: Some(user), session: None, call }, kind)).await? {
             Some(answer) => answer.identity(identity),
             None => Ok((identity, Vec::new())),
         }
@@ -124,11 +125,12 @@ impl Asker {
     /// The backend's answer where it allows; none where it does not answer and
     /// that is as good.
     async fn ask(&self, question: Question<'_>) -> Result<Option<Answer>, Problem> {
-        let kind = question.name();
+        let (kind, call) = (question.name(), question.call());
         let body = serde_json::to_vec(&question).unwrap_or_default();
         let answer = self.within_time(async {
             let turn = self.turns.acquire().await.map_err(|error| error.to_string())?;
-            let response = self.caller.post(body).await.map_err(|error| error.to_string())?;
+            let response =
+                self.caller.post(body, Some(call)).await.map_err(|error| error.to_string())?;
             let answer = self.read(response).await;
             drop(turn);
             answer
@@ -146,7 +148,7 @@ impl Asker {
             },
             Err(why) => {
                 self.figures.asked(kind, "none");
-                warn!("{} gave no answer to a {kind}: {why}", self.caller.host());
+                warn!("request {call}: {} gave no answer to a {kind}: {why}", self.caller.host());
                 match self.settings.otherwise {
                     Otherwise::Allow => Ok(None),
                     Otherwise::Deny => {

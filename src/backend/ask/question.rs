@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     backend::event::Said,
-    model::{Grants, RoomName, SessionId, Timestamp, UserId, wall_clock},
+    model::{CallId, Grants, RoomName, SessionId, Timestamp, UserId, wall_clock},
 };
 
 /// Who wants something.
@@ -16,6 +16,9 @@ pub struct Who<'a> {
     /// Its session; none while it connects.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<&'a SessionId>,
+    /// The request by which it came; not told in the body, but in a header.
+    #[serde(skip)]
+    pub call: &'a CallId,
 }
 
 /// What a backend is asked.
@@ -56,6 +59,11 @@ pub(super) enum Kind<'a> {
 }
 
 impl<'a> Question<'a> {
+    /// The request for the sake of which this is asked.
+    pub(super) fn call(&self) -> &CallId {
+        self.who.call
+    }
+
     pub(super) fn new(who: Who<'a>, kind: Kind<'a>) -> Self {
         Self { timestamp: wall_clock(), who, kind }
     }

@@ -36,6 +36,11 @@ pub(super) enum Body {
 }
 
 impl Body {
+    /// Whether it is something new to be written and handed on.
+    fn is_work(self) -> bool {
+        matches!(self, Self::Message | Self::ToRooms | Self::Messages)
+    }
+
     fn most(self, limits: &Limits) -> usize {
         /// A list of as many rooms as a broadcast goes to, with all names long.
         const ROOMS: usize = 16 * 1024;
@@ -88,6 +93,9 @@ where
               payload: web::Payload| async move {
             if let Some(scope) = scope {
                 backend.require(scope)?;
+            }
+            if body.is_work() {
+                backend.require_room_for_work()?;
             }
             let body = match body {
                 Body::None => Bytes::new(),

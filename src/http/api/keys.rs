@@ -45,9 +45,22 @@ impl Backend {
     pub(super) fn require(&self, scope: Scope) -> Result<(), Failure> {
         match self.limited() {
             Some(key) if !key.scopes.contains(&scope) => {
+                self.services.metrics.calls_refused.count("scope");
                 Err(Failure::forbidden(format!("this needs a key with the scope `{scope}`")))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Refuses where the node sheds load. What only reads, ends or deletes is taken all
+    /// the same: it may be what helps.
+    pub(super) fn require_room_for_work(&self) -> Result<(), Failure> {
+        match self.services.registry.shedding().refuses_write() {
+            Some(cause) => {
+                self.services.metrics.calls_refused.count(cause.word());
+                Err(cause.into())
+            }
+            None => Ok(()),
         }
     }
 
@@ -61,6 +74,7 @@ impl Backend {
         if self.reaches(room) {
             return Ok(());
         }
+        self.services.metrics.calls_refused.count("room");
         let message = format!("this key is not for the room `{room}`; its `rooms` do not match");
         Err(Failure::forbidden(message))
     }
@@ -80,6 +94,7 @@ pub(super) fn known_by(
     require_on(services)?;
     let api = &services.settings.api;
     let at = shown.and_then(|shown| find(shown, known(api))).ok_or_else(|| {
+        services.metrics.calls_refused.count("key");
         Failure::unauthorized("expected `Authorization: Bearer` with one of `api.keys`")
     })?;
     Ok(Backend { services: services.clone(), limited: at.checked_sub(api.keys.len()) })

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::Scope,
     http::{
-        body,
+        body, call_id,
         failure::{Failure, Told},
         peer, socket,
     },
@@ -87,7 +87,10 @@ async fn open(
     let services = services.clone();
     let admit = Box::new(move |text: &str| admit(&services, shown, text).map_err(Problem::from));
     let role = Role::Trace { admit, place };
-    Ok(socket::sown(response, Seed { permit, role, protocol: Protocol::Json }))
+    Ok(socket::sown(
+        response,
+        Seed { call: call_id::of(request), permit, role, protocol: Protocol::Json },
+    ))
 }
 
 /// Reads the first message.

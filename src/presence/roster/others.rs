@@ -93,6 +93,20 @@ impl Roster {
         (self.people.len(), self.places.len())
     }
 
+    /// The rooms with most users, as far as this node knows, and how many these
+    /// are: at most so many rooms.
+    pub fn largest(&self, most: usize) -> Vec<(RoomName, usize)> {
+        let headcount = |(room, place): (_, &Place)| (place.occupants.len(), room);
+        let mut rooms: Vec<(usize, &RoomName)> = self.places.iter().map(headcount).collect();
+        if rooms.len() > most {
+            // The name decides between rooms of one size, or they would come and go.
+            rooms.select_nth_unstable_by(most, |one, other| other.cmp(one));
+            rooms.truncate(most);
+        }
+        rooms.sort_unstable_by(|one, other| other.cmp(one));
+        rooms.into_iter().map(|(users, room)| (room.clone(), users)).collect()
+    }
+
     /// Lets go of what the others told of an inbox room. What they told of other
     /// rooms goes with the last user that is here.
     pub fn forget(&mut self, room: &RoomName) {

@@ -39,6 +39,7 @@ use crate::{
     cluster::{Attempt, Cluster},
     config,
     model::{Farewell, LinkId, SessionId, Timestamp, UserId, wall_clock},
+    shedding::{Cause, Shedding},
 };
 
 /// Ends a session from outside.
@@ -70,6 +71,8 @@ pub enum Refused {
     Unreachable,
     /// The node is draining.
     Draining,
+    /// The node has too much of something else than connections.
+    Overloaded(Cause),
 }
 
 impl Refused {
@@ -91,6 +94,7 @@ impl Refused {
             Self::Revoked => "token",
             Self::Unreachable => "unreachable",
             Self::Draining => "draining",
+            Self::Overloaded(cause) => cause.word(),
         }
     }
 }
@@ -99,6 +103,9 @@ impl Refused {
 pub struct Registry {
     limits: config::Limits,
     max_connections: usize,
+    /// From how many connections on new ones are refused, and down to how many.
+    full: (usize, usize),
+    shedding: Shedding,
     cluster: Option<Arc<dyn Cluster>>,
     draining: AtomicBool,
     attempts: Attempts,
@@ -152,10 +159,36 @@ impl Registry {
         Self {
             limits: limits.clone(),
             max_connections,
+            full: full_at(max_connections, 100),
+            shedding: Shedding::default(),
             cluster,
             draining: AtomicBool::new(false),
             attempts: Attempts::new(limits.connects_per_second),
             inner: Mutex::default(),
+        }
+    }
+
+    /// The same, which is full at so many percent of its connections. The rest is for
+    /// those that take over a session.
+    #[must_use]
+    pub fn full_at(self, percent: u8) -> Self {
+        Self { full: full_at(self.max_connections, percent), ..self }
+    }
+
+    /// Why new work is refused, if it is.
+    pub fn shedding(&self) -> &Shedding {
+        &self.shedding
+    }
+
+    /// Somebody wants in.
+    ///
+    /// # Errors
+    /// [`Refused::Overloaded`] where the node takes nobody new, for another cause than
+    /// connections.
+    pub fn require_room(&self) -> Result<(), Refused> {
+        match self.shedding.refuses_connection(self.connections()) {
+            Some(cause) => Err(Refused::Overloaded(cause)),
+            None => Ok(()),
         }
     }
 
@@ -173,9 +206,15 @@ impl Registry {
         self.lock().by_user.get(user).map_or(0, Vec::len)
     }
 
-    /// Whether the node has as many connections as it may.
-    pub fn is_full(&self) -> bool {
-        self.connections() >= self.max_connections
+    /// Decides whether the node is full, now that it has so many connections. It is
+    /// until some of them have gone, or it would be and not be by turns.
+    fn count(&self, connections: usize) {
+        let (most, fewest) = self.full;
+        if connections >= most {
+            self.shedding.set(Cause::Connections, true);
+        } else if connections <= fewest {
+            self.shedding.set(Cause::Connections, false);
+        }
     }
 
     /// Whether the node is draining.
@@ -222,11 +261,15 @@ impl Registry {
         if inner.connections >= self.max_connections {
             return Err(Refused::Full);
         }
+        let full = self.shedding.is_for(Cause::Connections);
         let held = claimed.as_ref().and_then(|id| inner.sessions.get(id));
         // Whether an order has given the id to another node, or is on its way.
         let contested = held.is_some_and(|it| it.ending.is_some() || it.claim.is_open());
         // A connection that takes the place of another is not one more.
         let replaces = held.is_some();
+        if full && !replaces {
+            return Err(Refused::Full);
+        }
         let at_address = inner.by_address.get(&address).copied().unwrap_or(0);
         if at_address.saturating_sub(usize::from(replaces)) >= self.limits.connections_per_ip {
             return Err(Refused::Address);
@@ -248,6 +291,7 @@ impl Registry {
         let session = claimed.unwrap_or_else(|| SessionId::random(name));
         let link = LinkId::next();
         inner.connections += 1;
+        self.count(inner.connections);
         *inner.by_address.entry(address).or_default() += 1;
         let since = wall_clock();
         let holder = Holder { link, since, actor: None, posts: None, token, claim, ending: None };
@@ -311,6 +355,13 @@ impl Inner {
         }
         Some(open)
     }
+}
+
+/// Full at so many, until there are at most so many.
+fn full_at(most: usize, percent: u8) -> (usize, usize) {
+    let at = (most as u128 * u128::from(percent)).div_ceil(100);
+    let at = usize::try_from(at).unwrap_or(most);
+    (at, at.saturating_sub((at / 20).max(1)))
 }
 
 /// The address that limits count: a household has a whole /64 of IPv6.

@@ -83,7 +83,10 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let open = self.registry.lock().release(self);
+        let mut inner = self.registry.lock();
+        let open = inner.release(self);
+        self.registry.count(inner.connections);
+        drop(inner);
         // What took its session id over counts in its place.
         if let (Some(open), Some(user), Some(cluster)) = (open, &self.user, &self.registry.cluster)
         {

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::Code;
+use crate::{model::Code, wire::CommandKind};
 
 fn problem(text: &str) -> Problem {
     match parse(text).command {
@@ -95,12 +95,17 @@ fn every_type_is_read() {
         (json!({"type": "refresh", "token": "a.b.c"}), "Refresh { token: Token(…) }"),
         (json!({"type": "ping", "room": 1, "no such field": {}}), "Ping"),
     ];
+    let mut counted = vec!["invalid"];
     for (message, expected) in table {
         let incoming = parse(&message.to_string());
         assert_eq!(incoming.id, None, "{message}");
+        let kind = CommandKind::NAMES[CommandKind::of(&incoming.command) as usize];
+        assert_eq!(message["type"], kind, "as it is counted");
+        counted.push(kind);
         let command = incoming.command.unwrap_or_else(|problem| panic!("{message}: {problem}"));
         assert_eq!(format!("{command:?}"), expected, "{message}");
     }
+    assert!(CommandKind::NAMES.iter().all(|kind| counted.contains(kind)), "{counted:?}");
 }
 
 #[test]

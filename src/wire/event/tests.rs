@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     model::{Author, Body, Code, Current, Naming, Seq, Status},
-    wire::Protocol,
+    wire::{EventKind, Protocol},
 };
 
 /// The JSON of the one frame that the event is encoded as.
@@ -24,6 +24,7 @@ fn assert_sent(event: &Event<'_>, expected: &Value) {
     assert_eq!(&serde_json::from_str::<Value>(&json).unwrap(), expected);
     let kind = expected["type"].as_str().unwrap();
     assert!(json.starts_with(&format!(r#"{{"type":"{kind}""#)), "{json}");
+    assert_eq!(EventKind::NAMES[EventKind::of(event) as usize], kind, "as it is counted");
 }
 
 fn room() -> RoomName {

@@ -2,15 +2,11 @@
 //! it goes on when there is room. The limit of a process on the size of its files
 //! stands for the disk: the system refuses writes in just the same way.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{fs, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Directory, Process, eventually, program, seqs, since};
+use crate::harness::{Client, Directory, Process, eventually, seqs, since};
 
 /// A node over this directory that is told of its files' limit by an error.
 async fn start(path: &Path) -> Process {
@@ -20,20 +16,7 @@ async fn start(path: &Path) -> Process {
         ("ROOKERY__LIMITS__MESSAGES_PER_SECOND", "100000"),
         ("ROOKERY__ROOMS__HISTORY_SIZE", "100000"),
     ];
-    Process::spawn_by(&environment, |directory, environment| {
-        let node = program(directory, &[], environment);
-        let mut shell = Command::new("sh");
-        shell.args(["-c", "trap '' XFSZ; exec \"$0\""]).arg(node.get_program());
-        shell.current_dir(directory.path()).stdin(Stdio::null());
-        for (name, value) in node.get_envs() {
-            match value {
-                Some(value) => shell.env(name, value),
-                None => shell.env_remove(name),
-            };
-        }
-        shell
-    })
-    .await
+    Process::spawn_after("trap '' XFSZ", &environment).await
 }
 
 /// No file of the process may grow beyond this, or any may.

@@ -91,24 +91,29 @@ impl Process {
 
     /// The same, but with a secret of the server's own.
     pub async fn spawn_without_secret(environment: &[(&str, &str)]) -> Self {
-        Self::run(environment, |directory, environment| program(directory, &[], environment)).await
-    }
-
-    /// The same as `spawn`, by a command that ends in the binary.
-    pub async fn spawn_by(
-        environment: &[(&str, &str)],
-        command: impl FnOnce(&Directory, &[(&str, &str)]) -> Command,
-    ) -> Self {
-        let secret = [("ROOKERY__AUTH__SECRET", SECRET)];
-        Self::run(&[environment, &secret].concat(), command).await
-    }
-
-    async fn run(
-        environment: &[(&str, &str)],
-        command: impl FnOnce(&Directory, &[(&str, &str)]) -> Command,
-    ) -> Self {
         let directory = Directory::new();
-        let mut command = command(&directory, environment);
+        let command = program(&directory, &[], environment);
+        Self::run(directory, command, environment).await
+    }
+
+    /// As [`spawn`](Self::spawn), by a shell that does something `first`.
+    pub async fn spawn_after(first: &str, environment: &[(&str, &str)]) -> Self {
+        let secret = [("ROOKERY__AUTH__SECRET", SECRET)];
+        let (directory, environment) = (Directory::new(), [environment, &secret].concat());
+        let program = program(&directory, &[], &environment);
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{first} && exec \"$0\"")]).arg(program.get_program());
+        command.current_dir(directory.path()).stdin(Stdio::null());
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Self::run(directory, command, &environment).await
+    }
+
+    async fn run(directory: Directory, mut command: Command, environment: &[(&str, &str)]) -> Self {
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         if !environment.iter().any(|(name, _)| *name == "ROOKERY__SERVER__LISTEN") {
             command.env("ROOKERY__SERVER__LISTEN", "127.0.0.1:0");

@@ -53,6 +53,18 @@ impl Exposition {
         self.samples.keys().map(String::as_str).filter(|it| it.starts_with(with)).collect()
     }
 
+    /// The names of all samples, each once.
+    pub fn names(&self) -> BTreeSet<&str> {
+        self.samples.keys().map(|sample| sample.split('{').next().unwrap_or_default()).collect()
+    }
+
+    /// The names of the labels that samples of this name have.
+    pub fn labels(&self, name: &str) -> BTreeSet<&str> {
+        let of = format!("{name}{{");
+        let samples = self.samples.keys().filter_map(|sample| sample.strip_prefix(&of));
+        samples.flat_map(|it| it.split(',')).filter_map(|it| it.split('=').next()).collect()
+    }
+
     /// Each family is told once: `HELP`, `TYPE`, then all of its samples.
     fn parse(text: &str) -> Self {
         let body = text.strip_suffix("# EOF\n").expect("the text ends as it has to");
@@ -93,7 +105,8 @@ impl Exposition {
                 .beginning(&format!("{name}_bucket{{"))
                 .iter()
                 .map(|sample| {
-                    let bound = sample.split('"').nth(1).expect("a bound");
+                    let (_, bound) = sample.split_once("le=\"").expect("a bound");
+                    let bound = bound.split('"').next().expect("it ends");
                     (bound.parse().expect("a number"), self.get(sample))
                 })
                 .collect();
