@@ -310,7 +310,7 @@ fn a_bad_file_is_refused_with_the_key_the_value_and_what_was_expected() {
         (
             "[[api.key]]\nname = \"a\"\nkey = \"hunter2hunter2\"\nscopes = [\"sett\"]",
             "api.key[0].scopes[0]: got \"sett\", expected one of `publish`, `set`, `direct`, \
-             `history`, `presence`, `rooms`, `disconnect`, `cluster`",
+             `history`, `presence`, `rooms`, `disconnect`, `cluster`, `trace`",
         ),
         (
             "[[api.key]]\nname = \"a\"\nkey = \"hunter2hunter2\"\nscopes = []",

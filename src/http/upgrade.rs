@@ -95,13 +95,10 @@ where
         write(&mut connection, Message::Chunk(None))?;
     }
     flush(&mut connection).await?;
-    match seed {
-        Some(seed) => {
-            let parts = connection.into_parts();
-            seed.start(Worker::current(services), parts.io.into_stream(), parts.read_buf);
-        }
-        // What follows a refused upgrade on this connection is unknown.
-        None => {}
+    // What follows a refused upgrade on this connection is unknown.
+    if let Some(seed) = seed {
+        let parts = connection.into_parts();
+        seed.start(Worker::current(services), parts.io.into_stream(), parts.read_buf);
     }
     Ok(())
 }

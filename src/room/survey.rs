@@ -24,7 +24,7 @@ pub struct Surveyed {
 impl Surveyed {
     /// What both have together.
     #[must_use]
-    pub fn add(mut self, other: Self) -> Self {
+    pub fn with(mut self, other: Self) -> Self {
         self.memberships += other.memberships;
         self.blocked += other.blocked;
         self.wait(other.waiting);

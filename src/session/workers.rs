@@ -28,6 +28,6 @@ impl Workers {
     pub async fn survey(&self) -> Surveyed {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let answers = join_all(all.iter().map(|rooms| rooms.send(Survey).timeout(PATIENCE))).await;
-        answers.into_iter().flatten().fold(Surveyed::default(), Surveyed::add)
+        answers.into_iter().flatten().fold(Surveyed::default(), Surveyed::with)
     }
 }

@@ -53,6 +53,16 @@ async fn a_damaged_file_is_named_with_what_to_do() {
     assert!(said.contains("damaged") && said.contains("backup"), "{said}");
 }
 
+/// A file gets its name when it is whole.
+#[tokio::test]
+async fn what_a_crash_left_of_the_first_start_hinders_nobody() {
+    let directory = Directory::new();
+    let unfinished = directory.write("rookery.new", "half of a store");
+    drop(open(directory.path(), "").unwrap());
+    assert!(!unfinished.exists());
+    drop(open(directory.path(), "").unwrap());
+}
+
 #[tokio::test]
 async fn a_later_format_is_named() {
     let directory = Directory::new();

@@ -1,6 +1,6 @@
 //! What became of a room, as the store is told it.
 
-use std::{mem, ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
 use crate::{
     broker::memory::room::Room,
@@ -79,7 +79,7 @@ impl Room {
         entry: Option<Arc<Publication>>,
     ) -> Option<Change> {
         let now = self.mark();
-        let before = match mem::replace(&mut self.kept.mark, Some(now)) {
+        let before = match self.kept.mark.replace(now) {
             Some(before) if before == now && entry.is_none() => return None,
             Some(before) => before,
             None => Mark { last: 0, floor: 0, nonces: 1, seen: 0 },

@@ -18,7 +18,11 @@ mod writer;
 use std::{
     mem,
     path::Path,
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     thread::{self, JoinHandle},
     time::Instant,
 };
@@ -53,6 +57,8 @@ pub struct DurableBroker {
     rooms: Arc<MemoryBroker>,
     line: Mutex<Line>,
     places: Arc<Semaphore>,
+    /// The number under which the last sweep gave something.
+    swept: AtomicU64,
     progress: watch::Receiver<Progress>,
     writer: Option<JoinHandle<()>>,
 }
@@ -95,6 +101,7 @@ impl DurableBroker {
             rooms,
             line: Mutex::new(Line { last: 0, writer: Some(sender) }),
             places: Arc::new(Semaphore::new(QUEUE)),
+            swept: AtomicU64::new(0),
             progress,
             writer: Some(writer),
         })
@@ -103,12 +110,12 @@ impl DurableBroker {
     /// Lets go of what is over its time, in memory and on disk. Worth calling every
     /// few seconds; reading does not depend on it.
     pub fn sweep(&self) {
+        let Progress { written, trouble } = *self.progress.borrow();
+        // What the last sweep gave is to be written before the next gives more.
+        if trouble.is_some() || written < self.swept.load(Ordering::Relaxed) {
+            return;
+        }
         for shard in &self.rooms.shards {
-            // A writer that cannot follow is given no more to do.
-            let Ok(place) = self.places.clone().try_acquire_owned() else { return };
-            if self.progress.borrow().trouble.is_some() {
-                return;
-            }
             let mut changes = Vec::new();
             let mut touched = Vec::new();
             let mut rooms = lock(shard);
@@ -121,7 +128,8 @@ impl DurableBroker {
                 }
             });
             if !changes.is_empty() {
-                let ticket = self.give(changes, place);
+                let ticket = self.give(changes, None);
+                self.swept.store(ticket, Ordering::Relaxed);
                 for name in touched {
                     if let Some(room) = rooms.get_mut(&name) {
                         room.kept.ticket = ticket;
@@ -132,10 +140,10 @@ impl DurableBroker {
     }
 
     /// Gives something to the writer. The rooms it concerns are locked meanwhile.
-    fn give(&self, changes: Vec<Change>, place: OwnedSemaphorePermit) -> u64 {
+    fn give(&self, changes: Vec<Change>, place: Option<OwnedSemaphorePermit>) -> u64 {
         let mut line = lock(&self.line);
         line.last += 1;
-        let staged = Staged { ticket: line.last, changes, permit: Some(place) };
+        let staged = Staged { ticket: line.last, changes, permit: place };
         if let Some(writer) = &line.writer {
             // One that is gone has said so.
             let _ = writer.send(staged);
@@ -163,10 +171,10 @@ impl DurableBroker {
         let place = self.place().await?;
         let (done, ticket) = self.rooms.with(name, |room| {
             let (done, entry) = act(room);
-            if entry.is_some() || room.kept.is_new() {
-                if let Some(change) = room.change(name, entry) {
-                    room.kept.ticket = self.give(vec![change], place);
-                }
+            if (entry.is_some() || room.kept.is_new())
+                && let Some(change) = room.change(name, entry)
+            {
+                room.kept.ticket = self.give(vec![change], Some(place));
             }
             (done, room.kept.ticket)
         })?;
@@ -287,7 +295,7 @@ impl Broker for DurableBroker {
             let given = self.rooms.look(&inbox, |room| {
                 room.mark_seen(seq);
                 if let Some(change) = room.change(&inbox, None) {
-                    room.kept.ticket = self.give(vec![change], place);
+                    room.kept.ticket = self.give(vec![change], Some(place));
                 }
                 room.kept.ticket
             });

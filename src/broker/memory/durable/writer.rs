@@ -29,7 +29,7 @@ pub(super) struct Staged {
     /// Rises by one.
     pub(super) ticket: u64,
     pub(super) changes: Vec<Change>,
-    /// A place in the queue.
+    /// A place in the queue; a sweep, of which there is one at a time, takes none.
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
