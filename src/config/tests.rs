@@ -180,7 +180,7 @@ fn a_bad_file_is_refused_with_the_key_the_value_and_what_was_expected() {
             "shedding.memory: got \"lots\", expected \"auto\", \"off\" or a size such as \"2 GiB\", \
              from 1 MiB",
         ),
-        ("[log]\nformat = \"xml\"", "log.format: got \"xml\", expected one of `text`, `json`"),
+        ("[log]\nformat = \"xml\"", "log.format: got \"xml\", expected `text` or `json`"),
         (
             "[metrics]\ntop_rooms = 2000",
             "metrics.top_rooms: got 2000, expected a whole number from 0 to 1000",
