@@ -1,19 +1,17 @@
 //! The application put together: the one place that picks a broker.
 
 use std::{
-    net::{SocketAddr, TcpListener},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use actix::prelude::*;
-use actix_http::{Extensions, HttpService, Protocol};
 use actix_server::Server;
-use actix_service::{ServiceFactoryExt, fn_service, map_config};
-use actix_web::{App, dev::AppConfig, middleware::from_fn, rt, rt::net::TcpStream};
+use actix_web::rt;
 use anyhow::Context as _;
 use futures_util::FutureExt;
-use log::{info, warn};
+use log::{error, info, warn};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     auth::Verifier,
@@ -25,11 +23,11 @@ use crate::{
     },
     cluster::{Cluster, Listeners, Whisper},
     config::{Guest, Settings},
-    http::{self, Upgradable, upgrade},
     logging,
     metrics::Metrics,
-    net::{self, Connection},
+    net::{Certificate, Listener, Place},
     presence::PresenceSupervisor,
+    serving,
     session::{Census, Registry, Services, Workers},
     shedding,
     shutdown::{self, Signals},
@@ -45,18 +43,13 @@ const SWEEP: Duration = Duration::from_secs(5);
 /// How often the node notes how it is, and tells the others.
 const REPORT: Duration = Duration::from_secs(1);
 
-/// How long a client may take for the head of its request.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long the HTTP layer may take to end once the sessions are gone, in seconds.
-const HTTP_SHUTDOWN: u64 = 1;
-
 /// A node that listens.
 pub struct Application {
     services: Arc<Services>,
-    addresses: Vec<SocketAddr>,
+    places: Vec<Place>,
     server: Server,
     signals: Signals,
+    hangup: Signal,
     handle: Handle,
     /// What is done again and again beside serving.
     chores: Vec<rt::task::JoinHandle<()>>,
@@ -70,17 +63,15 @@ impl Application {
     /// # Errors
     /// What keeps it from starting, in words for people.
     pub async fn build(settings: Settings) -> anyhow::Result<Self> {
-        let listeners = settings
-            .server
-            .listen
-            .iter()
-            .map(|address| {
-                net::listen(*address)
-                    .with_context(|| format!("server.listen: cannot listen at {address}"))
-            })
-            .collect::<anyhow::Result<Vec<TcpListener>>>()?;
-        let addresses =
-            listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+        let certificate = Certificate::load(&settings.tls)?.map(Arc::new);
+        let (mut listeners, mut places) = (Vec::new(), Vec::new());
+        for listen in &settings.server.listen {
+            let bound = Listener::bind(listen, certificate.is_some(), settings.server.unix_mode);
+            let failed = || format!("server.listen: cannot listen at {listen}");
+            let (listener, place) = bound.with_context(failed)?;
+            listeners.push(listener);
+            places.push(place);
+        }
 
         let node: Arc<str> = settings.server.node.clone().unwrap_or_else(random_name).into();
         let backends = Backends::of(&settings)?;
@@ -113,6 +104,7 @@ impl Application {
             asker: backends.asker.clone(),
             hooks: backends.hooks.clone(),
             metrics: Arc::new(Metrics::default()),
+            certificate,
             settings,
         });
         chores.push(rt::spawn(async move {
@@ -128,19 +120,21 @@ impl Application {
         chores.push(rt::spawn(report(services.clone())));
         chores.push(rt::spawn(watch(services.clone())));
         Ok(Self {
-            server: serve(&services, listeners)?,
+            server: serving::serve(&services, listeners)?,
             services,
-            addresses,
+            places,
             signals: Signals::listen()?,
+            hangup: signal(SignalKind::hangup())?,
             handle: Handle::new(),
             chores,
             delivery: backends.deliver(outbox)?,
         })
     }
 
-    /// The port it listens on; the first of several.
+    /// The port it listens on; the first of several, 0 where there are only Unix
+    /// sockets.
     pub fn port(&self) -> u16 {
-        self.addresses.first().map_or(0, SocketAddr::port)
+        self.places.iter().find_map(Place::port).unwrap_or_default()
     }
 
     /// By what it can be asked to stop.
@@ -154,18 +148,22 @@ impl Application {
     /// # Errors
     /// What went wrong while it served.
     pub async fn run_until_stopped(self) -> anyhow::Result<()> {
-        let Self { services, addresses, server, signals, handle, chores, delivery } = self;
+        let Self { services, places, server, signals, hangup, handle, chores, delivery } = self;
         let settings = &services.settings;
         let guests = settings.auth.guest == Guest::On && !settings.server.is_loopback_only();
         if guests {
             warn!("auth.guest is on, and others reach this address: anyone may take a name");
         }
-        for address in &addresses {
+        if let Some(certificate) = &services.certificate {
+            certificate.tell();
+        }
+        for place in &places {
             // Not through the logger: whatever its level, this line is to be seen.
-            logging::announce(&settings.log, &format!("listening on http://{address}"));
+            logging::announce(&settings.log, &format!("listening on {place}"));
         }
         systemd::tell(systemd::READY);
         let signals = rt::spawn(signals.pass_on(handle.clone()));
+        let reloader = rt::spawn(reload(hangup, services.certificate.clone()));
         let stopper = server.handle();
         let server = rt::spawn(server);
         handle.asked(1).await;
@@ -186,9 +184,23 @@ impl Application {
             cluster.leave();
         }
         drop(delivery);
-        chores.iter().chain([&signals]).for_each(rt::task::JoinHandle::abort);
+        chores.iter().chain([&signals, &reloader]).for_each(rt::task::JoinHandle::abort);
         server.await.context("the server's task ended by a panic")??;
         Ok(())
+    }
+}
+
+/// Reads the certificate again with each SIGHUP.
+async fn reload(mut hangup: Signal, certificate: Option<Arc<Certificate>>) {
+    while hangup.recv().await.is_some() {
+        match certificate.as_ref().map(|certificate| (certificate, certificate.reload())) {
+            Some((certificate, Ok(()))) => {
+                info!("read the certificate again");
+                certificate.tell();
+            }
+            Some((_, Err(error))) => error!("the certificate stays as it was: {error}"),
+            None => info!("SIGHUP: there is no certificate to be read again"),
+        }
     }
 }
 
@@ -285,49 +297,6 @@ fn ears(
             counting.upgrade().map(|registry| registry.open_by_user()).unwrap_or_default()
         }),
     }
-}
-
-/// The server's workers: HTTP for ordinary requests, and the way from a request
-/// to a socket for the others.
-fn serve(services: &Arc<Services>, listeners: Vec<TcpListener>) -> anyhow::Result<Server> {
-    let settings = &services.settings;
-    let patience = settings.heartbeat.interval + settings.heartbeat.timeout;
-    let mut builder = Server::build()
-        .workers(settings.server.workers())
-        .max_concurrent_connections(settings.server.max_connections)
-        .shutdown_timeout(HTTP_SHUTDOWN)
-        .disable_signals();
-    for listener in listeners {
-        let services = services.clone();
-        builder = builder.listen("rookery", listener, move || {
-            let application = |upgradable| {
-                let services = services.clone();
-                move || {
-                    let routes = http::routes(services.clone(), upgradable);
-                    let app = App::new().wrap(from_fn(http::mark)).configure(routes);
-                    map_config(app, |()| AppConfig::default())
-                }
-            };
-            let http = HttpService::build()
-                .client_request_timeout(REQUEST_TIMEOUT)
-                .h1_allow_half_closed(false)
-                // A body is asked for bytes when all before it are written: one
-                // that writes by itself then follows its head.
-                .h1_write_buffer_size(1)
-                .on_connect_ext(move |connection: &Connection, data: &mut Extensions| {
-                    net::tune(connection, patience);
-                    data.insert(connection.origin());
-                })
-                .upgrade(upgrade::factory(services.clone(), application(Upgradable::Yes)))
-                .finish(application(Upgradable::No)());
-            fn_service(|stream: TcpStream| async {
-                let peer = stream.peer_addr().ok();
-                Ok((Connection::new(stream), Protocol::Http1, peer))
-            })
-            .and_then(http)
-        })?;
-    }
-    Ok(builder.run())
 }
 
 /// A name for a node that was given none.

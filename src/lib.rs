@@ -30,8 +30,8 @@
 //! - [`room`]: members on one worker, joining, fan-out
 //! - [`session`]: one actor for each socket
 //! - [`http`]: routes, and the way from a request to a socket
-//! - [`net`], [`shutdown`], `systemd`, [`app`]: sockets, the end, the supervisor, and all of it
-//!   put together
+//! - [`net`], `serving`, [`shutdown`], `systemd`, [`app`]: sockets and TLS, the workers, the end,
+//!   the supervisor, and all of it put together
 //! - [`demo`]: clients that show it
 
 pub mod app;
@@ -51,6 +51,7 @@ pub mod outbound;
 pub mod presence;
 mod process;
 pub mod room;
+mod serving;
 pub mod session;
 pub mod shedding;
 pub mod shutdown;

@@ -18,6 +18,7 @@ use rookery::{
     demo::{self, Credentials},
     logging,
     model::wall_clock,
+    net::Certificate,
 };
 
 use cli::{Agents, Arguments, Command, Demo, Token};
@@ -44,12 +45,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = layers.settings()?;
     if arguments.check {
         Verifier::new(&settings.auth)?;
+        Certificate::load(&settings.tls)?;
         return print(layers.to_toml()?.trim_end());
     }
     match &arguments.command {
         Some(Command::Token(token)) => print(&signed(token, &settings.auth)?),
         Some(Command::Demo(Demo::Agents(fleet))) => play(fleet, settings.auth),
-        Some(Command::Probe(asked)) => print(&probe::probe(&settings.server.listen, &asked.path)?),
+        Some(Command::Probe(asked)) => print(&probe::probe(&settings, &asked.path)?),
         None => serve(settings),
     }
 }

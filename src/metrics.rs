@@ -81,6 +81,8 @@ pub struct Metrics {
     pub upgrades_refused: CounterBy,
     /// Calls of backends that were refused, by cause.
     pub calls_refused: CounterBy,
+    /// TLS handshakes that came to nothing, by cause.
+    pub handshakes_failed: CounterBy,
     /// Messages answered with `rate_limited`.
     pub rate_limited: Counter,
     /// Sessions that became members of a room.
@@ -112,6 +114,7 @@ impl Default for Metrics {
             tokens_refused: CounterBy::new("cause", []),
             upgrades_refused: CounterBy::new("cause", []),
             calls_refused: CounterBy::new("cause", ["key", "scope", "room"]),
+            handshakes_failed: CounterBy::new("cause", ["timeout", "plain_http", "failed"]),
             rate_limited: Counter::default(),
             joins: Counter::default(),
             resumes: CounterBy::new("recovered", ["true", "false"]),
@@ -155,6 +158,7 @@ impl Metrics {
             ("tokens_refused", "Tokens refused at connecting and refreshing", &self.tokens_refused),
             ("upgrades_refused", "Upgrades to a WebSocket refused", &self.upgrades_refused),
             ("api_calls_refused", "Calls of backends refused", &self.calls_refused),
+            ("tls_handshakes_failed", "TLS handshakes that failed", &self.handshakes_failed),
             ("resumes", "Joins that named the last message known", &self.resumes),
         ];
         for (name, help, family) in families {

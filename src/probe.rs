@@ -2,34 +2,51 @@
 //! where there is no other program that could, as in a container.
 
 use std::{
-    io::{Read, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
 use anyhow::{Context, bail, ensure};
+use reqwest::{Client, StatusCode, redirect::Policy};
+use rookery::config::{Listen, Settings};
 
-/// How long each step may take: connecting, writing, each read.
+/// How long the answer may take, from connecting to its end.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// An answer is a few lines of JSON; more is not read.
-const LONGEST_ANSWER: u64 = 64 * 1024;
 
 /// Asks for `path` at the first address listened on, and gives the body of a 200.
 ///
 /// # Errors
 /// Any other answer, or none, in words for people.
-pub(crate) fn probe(listen: &[SocketAddr], path: &str) -> anyhow::Result<String> {
-    let listening = listen.first().context("server.listen is empty")?;
-    ensure!(listening.port() != 0, "server.listen: nobody knows which port 0 became");
-    let address = reachable(*listening);
-    let answer = ask(address, path).with_context(|| format!("http://{address}{path}"))?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("the answer is not HTTP")?;
-    let status = head.lines().next().unwrap_or_default();
-    if status.split(' ').nth(1) != Some("200") {
-        bail!("http://{address}{path}: {status}: {body}");
+pub(crate) fn probe(settings: &Settings, path: &str) -> anyhow::Result<String> {
+    let listen = settings.server.listen.first().context("server.listen is empty")?;
+    // The server is known by where it listens; no certificate is for such an address.
+    let mut client = Client::builder()
+        .timeout(PATIENCE)
+        .no_proxy()
+        .redirect(Policy::none())
+        .tls_danger_accept_invalid_certs(true);
+    let base = match listen {
+        Listen::Unix(socket) => {
+            client = client.unix_socket(socket.as_path());
+            "http://localhost".to_owned()
+        }
+        Listen::Tcp { address, .. } => {
+            ensure!(address.port() != 0, "server.listen: nobody knows which port 0 became");
+            let tls = listen.is_tls(settings.tls.files().is_some());
+            format!("{}://{}", if tls { "https" } else { "http" }, reachable(*address))
+        }
+    };
+    let asked = async {
+        let response = client.build()?.get(format!("{base}{path}")).send().await?;
+        let status = response.status();
+        anyhow::Ok((status, response.text().await?))
+    };
+    let at = || format!("asked {listen} for {path}");
+    let (status, body) = actix_web::rt::System::new().block_on(asked).with_context(at)?;
+    if status != StatusCode::OK {
+        bail!("{}: {status}: {body}", at());
     }
-    Ok(body.to_owned())
+    Ok(body)
 }
 
 /// Where this machine reaches a server that listens at `address`.
@@ -40,16 +57,6 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, address.port())
-}
-
-fn ask(address: SocketAddr, path: &str) -> anyhow::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(LONGEST_ANSWER).read_to_string(&mut answer)?;
-    Ok(answer)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::{Ask, Auth, Broker, ConfigError, Guest, Secret, Settings, Webhooks};
 
 impl Settings {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
+        self.check_tls()?;
         self.auth.check()?;
         self.api.check()?;
         self.webhooks.check()?;
@@ -26,6 +27,36 @@ impl Broker {
             _ => Ok(()),
         }
     }
+}
+
+impl Settings {
+    fn check_tls(&self) -> Result<(), ConfigError> {
+        let certified = match (&self.tls.cert, &self.tls.key) {
+            (Some(_), None) => return Err(missing("tls.key", "tls.cert")),
+            (None, Some(_)) => return Err(missing("tls.cert", "tls.key")),
+            (cert, _) => cert.as_ref(),
+        };
+        let listen = &self.server.listen;
+        let spoken = listen.iter().position(|listen| listen.is_tls(certified.is_some()));
+        match (certified, spoken) {
+            (None, Some(at)) => {
+                let got = listen.get(at).map(|listen| format!("\"{listen}\""));
+                let expected = "an address without TLS, or tls.cert and tls.key";
+                let key = format!("server.listen[{at}]");
+                Err(ConfigError::value(key, got.unwrap_or_default(), expected))
+            }
+            (Some(cert), None) => {
+                let expected = "nothing, or an address in server.listen that speaks TLS, \
+                                such as \"https://0.0.0.0:8443\"";
+                Err(ConfigError::value("tls.cert", format!("{cert:?}"), expected))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn missing(key: &str, because: &str) -> ConfigError {
+    ConfigError::value(key, "nothing", format!("a PEM file, as {because} is set"))
 }
 
 impl Webhooks {

@@ -10,6 +10,7 @@ mod heartbeat;
 mod inbox;
 mod layers;
 mod limits;
+mod listen;
 mod log;
 mod metrics;
 mod outbound;
@@ -21,6 +22,7 @@ mod server;
 mod shedding;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod webhooks;
 
 pub use api::{Api, ApiKey, Scope};
@@ -32,6 +34,7 @@ pub use heartbeat::Heartbeat;
 pub use inbox::Inbox;
 pub use layers::Layers;
 pub use limits::Limits;
+pub use listen::{Listen, NoAddress, Scheme};
 pub use log::{Log, LogFormat};
 pub use metrics::Metrics;
 pub use outbound::Outbound;
@@ -40,6 +43,7 @@ pub use rooms::{Namespace, RoomSettings, Rooms};
 pub use secret::Secret;
 pub use server::Server;
 pub use shedding::{MemoryLimit, Shedding};
+pub use tls::Tls;
 pub use webhooks::{Endpoint, HookEvent, Webhooks};
 
 use std::path::Path;
@@ -52,6 +56,8 @@ use serde::Deserialize;
 pub struct Settings {
     /// Where this node listens, and how much it takes on.
     pub server: Server,
+    /// How it speaks TLS, where it does.
+    pub tls: Tls,
     /// Which tokens are accepted, and what they allow.
     pub auth: Auth,
     /// The backend's HTTP calls.

@@ -2,13 +2,7 @@
 //! of value within its bounds, and says so in words that end the sentence
 //! "expected …".
 
-use std::{
-    fmt,
-    marker::PhantomData,
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{fmt, marker::PhantomData, net::IpAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use jsonwebtoken::Algorithm;
@@ -16,7 +10,7 @@ use log::LevelFilter;
 use reqwest::Url;
 use serde::de::{self, DeserializeSeed, Deserializer, SeqAccess, Unexpected};
 
-use super::{MemoryLimit, RedisAddress, Secret};
+use super::{Listen, MemoryLimit, RedisAddress, Secret};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -323,13 +317,24 @@ pub(super) fn path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>
 }
 
 /// Addresses to listen on.
-pub(super) fn addresses<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SocketAddr>, D::Error> {
-    let expected = "an address and port such as \"127.0.0.1:8080\", or a list of them";
+pub(super) fn addresses<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Listen>, D::Error> {
+    let expected = "an address such as \"127.0.0.1:8080\", \"https://0.0.0.0:8443\" or \
+                    \"unix:/run/rookery.sock\", or a list of them";
     let addresses = many(from, expected, |text| text.parse().ok())?;
     if addresses.is_empty() {
         return Err(de::Error::invalid_length(0, &expected));
     }
     Ok(addresses)
+}
+
+/// The mode of a file, in octal digits.
+pub(super) fn mode<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    one(from, "the mode of a file such as \"0660\"", |written| match written {
+        Written::Text(text) if text.bytes().all(|digit| digit.is_ascii_digit()) => {
+            u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777)
+        }
+        _ => None,
+    })
 }
 
 /// Origins as browsers write them, or `*`.

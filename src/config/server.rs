@@ -1,17 +1,20 @@
-use std::{net::SocketAddr, num::NonZero, path::PathBuf, thread, time::Duration};
+use std::{num::NonZero, path::PathBuf, thread, time::Duration};
 
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::read;
+use super::{Listen, read};
 
 /// `[server]`: where this node listens, and how much it takes on.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
-    /// The addresses listened on; port 0 picks a free one.
+    /// The addresses listened on.
     #[serde(deserialize_with = "read::addresses")]
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Listen>,
+    /// Who may connect to the Unix sockets among them: the mode of their files.
+    #[serde(deserialize_with = "read::mode")]
+    pub unix_mode: u32,
     /// How many worker threads; 0 stands for the number of cores, see
     /// [`Server::workers`].
     #[serde(deserialize_with = "read::threads")]
@@ -57,6 +60,6 @@ impl Server {
 
     /// Whether nothing but this machine can reach the addresses listened on.
     pub fn is_loopback_only(&self) -> bool {
-        self.listen.iter().all(|address| address.ip().to_canonical().is_loopback())
+        self.listen.iter().all(Listen::is_loopback)
     }
 }

@@ -169,7 +169,7 @@ fn a_bad_file_is_refused_with_the_key_the_value_and_what_was_expected() {
         (
             "[hartbeat]\ninterval = \"5s\"",
             "hartbeat: got an unknown key, expected one of api, ask, auth, broker, heartbeat, inbox, \
-             limits, log, metrics, outbound, presence, rooms, server, shedding, webhooks",
+             limits, log, metrics, outbound, presence, rooms, server, shedding, tls, webhooks",
         ),
         (
             "[shedding]\nopen_files = \"0%\"",
@@ -208,15 +208,35 @@ fn a_bad_file_is_refused_with_the_key_the_value_and_what_was_expected() {
         ),
         (
             "[server]\nlisten = \"localhost\"",
-            r#"server.listen: got "localhost", expected an address and port such as "127.0.0.1:8080", or a list of them"#,
+            r#"server.listen: got "localhost", expected an address such as "127.0.0.1:8080", "https://0.0.0.0:8443" or "unix:/run/rookery.sock", or a list of them"#,
         ),
         (
             "[server]\nlisten = [\"127.0.0.1:80\", \":80\"]",
-            r#"server.listen[1]: got ":80", expected an address and port such as "127.0.0.1:8080", or a list of them"#,
+            r#"server.listen[1]: got ":80", expected an address such as "127.0.0.1:8080", "https://0.0.0.0:8443" or "unix:/run/rookery.sock", or a list of them"#,
         ),
         (
             "[server]\nlisten = []",
-            r#"server.listen: got [], expected an address and port such as "127.0.0.1:8080", or a list of them"#,
+            r#"server.listen: got [], expected an address such as "127.0.0.1:8080", "https://0.0.0.0:8443" or "unix:/run/rookery.sock", or a list of them"#,
+        ),
+        (
+            "[server]\nunix_mode = \"0888\"",
+            r#"server.unix_mode: got "0888", expected the mode of a file such as "0660""#,
+        ),
+        (
+            "[server]\nlisten = [\"127.0.0.1:0\", \"https://127.0.0.1:0\"]",
+            r#"server.listen[1]: got "https://127.0.0.1:0", expected an address without TLS, or tls.cert and tls.key"#,
+        ),
+        (
+            "[tls]\ncert = \"cert.pem\"",
+            "tls.key: got nothing, expected a PEM file, as tls.cert is set",
+        ),
+        (
+            "[tls]\nkey = \"key.pem\"",
+            "tls.cert: got nothing, expected a PEM file, as tls.key is set",
+        ),
+        (
+            "[tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n[server]\nlisten = \"http://127.0.0.1:0\"",
+            r#"tls.cert: got "cert.pem", expected nothing, or an address in server.listen that speaks TLS, such as "https://0.0.0.0:8443""#,
         ),
         ("[server]\necho = \"yes\"", "server.echo: got \"yes\", expected true or false"),
         (
@@ -439,11 +459,30 @@ fn the_configuration_in_effect_can_be_read_again() {
 }
 
 #[test]
+fn an_address_says_what_is_spoken_there() {
+    let listen = |text: &str| text.parse::<Listen>();
+    for (text, certified, uncertified) in [
+        ("127.0.0.1:80", true, false),
+        ("http://127.0.0.1:80", false, false),
+        ("https://[::1]:443", true, true),
+        ("unix:/run/rookery.sock", false, false),
+    ] {
+        let parsed = listen(text).unwrap();
+        assert_eq!((parsed.is_tls(true), parsed.is_tls(false)), (certified, uncertified), "{text}");
+        assert_eq!(parsed.to_string(), text);
+    }
+    for odd in ["", "unix:", "https://", "wss://127.0.0.1:1", "http://127.0.0.1:80/", "/run/x"] {
+        assert_eq!(listen(odd), Err(NoAddress), "{odd}");
+    }
+}
+
+#[test]
 fn guests_are_let_in_by_themselves_only_where_nobody_else_can_come() {
     let allowed = |toml: &str| Settings::from_toml(toml).unwrap().guests_allowed();
     assert!(allowed(""));
     assert!(allowed("[server]\nlisten = [\"[::1]:0\", \"127.0.0.2:0\"]"));
     assert!(!allowed("[server]\nlisten = [\"127.0.0.1:0\", \"0.0.0.0:0\"]"));
+    assert!(allowed("[server]\nlisten = [\"http://127.0.0.1:0\", \"unix:rookery.sock\"]"));
     assert!(!allowed("[auth]\nguest = \"off\""));
     assert!(allowed("[auth]\nguest = \"on\"\n[server]\nlisten = \"[::]:0\""));
 }

@@ -26,7 +26,7 @@ use actix_web::{
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
-use tokio::{net::TcpStream, sync::oneshot};
+use tokio::sync::oneshot;
 
 use super::{
     cors,
@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     model::Code,
-    net::Origin,
+    net::{Origin, Socket},
     session::{Seed, Services, Worker},
     wire::Protocol,
 };
@@ -72,14 +72,14 @@ pub(super) async fn listen(
 async fn open(request: &HttpRequest, services: &Arc<Services>) -> Result<HttpResponse, Failure> {
     let later = request.headers().get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
     let entrant = Entrant::approach(request, services, later).await?;
-    let stream = request.conn_data::<Origin>().and_then(Origin::stream).ok_or_else(|| {
+    let socket = request.conn_data::<Origin>().and_then(Origin::socket).ok_or_else(|| {
         let message = "the connection cannot be written to";
         Failure::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, message)
     })?;
     let answer = Answer {
         seed: Some(entrant.enter(services, Protocol::Events).await?),
         services: services.clone(),
-        stream,
+        socket,
         silent: is_silent(request.query_string()),
         ends: None,
     };
@@ -106,7 +106,7 @@ struct Answer {
     /// None when the session runs.
     seed: Option<Seed>,
     services: Arc<Services>,
-    stream: Rc<TcpStream>,
+    socket: Rc<Socket>,
     silent: bool,
     ends: Option<Ends>,
 }
@@ -135,7 +135,7 @@ impl MessageBody for Answer {
             let (gone, is_gone) = oneshot::channel();
             let (over, is_over) = oneshot::channel();
             let worker = Worker::current(&answer.services);
-            seed.listen(worker, answer.stream.clone(), answer.silent, is_gone, over);
+            seed.listen(worker, answer.socket.clone(), answer.silent, is_gone, over);
             answer.ends = Some(Ends { _gone: gone, over: is_over });
         }
         match &mut answer.ends {

@@ -51,6 +51,7 @@ pub(super) async fn show(services: web::Data<Services>) -> HttpResponse {
     register_node(&services, broker.ok, own);
     services.metrics.register(own);
     seen.register(own);
+    register_certificate(&services, own);
     if let Some(hooks) = &services.hooks {
         hooks.register(own.sub_registry_with_prefix("webhooks"));
     }
@@ -179,6 +180,13 @@ fn register_node(services: &Services, broker: bool, to: &mut Registry) {
     ];
     for (name, help, value) in gauges {
         to.register(name, help, ConstGauge::new(value));
+    }
+}
+
+fn register_certificate(services: &Services, to: &mut Registry) {
+    if let Some(certificate) = &services.certificate {
+        let name = "tls_certificate_expiry_timestamp_seconds";
+        to.register(name, "When the certificate ends", ConstGauge::new(certificate.expiry()));
     }
 }
 

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, http::header};
 use ipnet::IpNet;
 
 use super::{failure::Failure, origin};
-use crate::{cluster::Attempt, session::Services};
+use crate::{cluster::Attempt, net::Origin, session::Services};
 
 /// Somebody wants in: refuses where load is shed, who tries too often, and pages
 /// that may not, before anything is read of them. Answers the address that limits count.
@@ -21,11 +21,14 @@ pub(super) async fn approach(
     Ok(address)
 }
 
-/// Whether the client speaks TLS, to a proxy that is believed.
+/// Whether the client speaks TLS: to this node, or to a proxy that is believed.
 pub(super) fn is_secure(request: &HttpRequest, trusted: &[IpNet]) -> bool {
     // What the proxies before it said stands before the nearest one's word.
     let nearest = values(request, header::X_FORWARDED_PROTO).next_back();
-    is_from_proxy(request, trusted) && nearest == Some("https")
+    match nearest.filter(|_| is_from_proxy(request, trusted)) {
+        Some(scheme) => scheme == "https",
+        None => request.conn_data::<Origin>().is_some_and(Origin::is_tls),
+    }
 }
 
 /// Whether it came from a proxy that is believed.

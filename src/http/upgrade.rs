@@ -98,7 +98,7 @@ where
     // What follows a refused upgrade on this connection is unknown.
     if let Some(seed) = seed {
         let parts = connection.into_parts();
-        seed.start(Worker::current(services), parts.io.into_stream(), parts.read_buf);
+        seed.start(Worker::current(services), parts.io.into_socket(), parts.read_buf);
     }
     Ok(())
 }

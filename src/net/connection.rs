@@ -1,57 +1,53 @@
 use std::{
     io,
-    net::Shutdown,
-    ops::Deref,
     pin::Pin,
     rc::{Rc, Weak},
     task::{Context, Poll, ready},
 };
 
-use socket2::SockRef;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::socket::Socket;
 
 /// An accepted connection. The HTTP layer reads requests from it and writes
 /// answers to it; a session whose answer does not end writes to it as well.
 #[derive(Debug)]
-pub struct Connection(Rc<TcpStream>);
+pub struct Connection(Rc<Socket>);
 
 /// The way from a request to the connection that it came over. It does not keep
 /// the connection open.
 #[derive(Debug, Clone)]
-pub struct Origin(Weak<TcpStream>);
+pub struct Origin {
+    socket: Weak<Socket>,
+    tls: bool,
+}
 
 impl Connection {
     /// The connection of an accepted socket.
-    pub fn new(stream: TcpStream) -> Self {
-        Self(Rc::new(stream))
+    pub fn new(socket: Socket) -> Self {
+        Self(Rc::new(socket))
     }
 
     /// What its requests are given.
     pub fn origin(&self) -> Origin {
-        Origin(Rc::downgrade(&self.0))
+        Origin { socket: Rc::downgrade(&self.0), tls: matches!(*self.0, Socket::Tls(_)) }
     }
 
     /// The socket, when HTTP is done with it.
-    pub fn into_stream(self) -> Rc<TcpStream> {
+    pub fn into_socket(self) -> Rc<Socket> {
         self.0
     }
 }
 
 impl Origin {
     /// The socket, while it is open.
-    pub fn stream(&self) -> Option<Rc<TcpStream>> {
-        self.0.upgrade()
+    pub fn socket(&self) -> Option<Rc<Socket>> {
+        self.socket.upgrade()
     }
-}
 
-impl Deref for Connection {
-    type Target = TcpStream;
-
-    fn deref(&self) -> &TcpStream {
-        &self.0
+    /// Whether it speaks TLS.
+    pub fn is_tls(&self) -> bool {
+        self.tls
     }
 }
 
@@ -82,19 +78,28 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.0.poll_write_ready(cx))?;
-            match self.0.try_write(bytes) {
+            let written = match &*self.0 {
+                Socket::Tls(tls) => tls.encrypt(bytes),
+                plain => plain.try_write(bytes),
+            };
+            match written {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
             }
+            ready!(self.0.poll_write_ready(cx))?;
         }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Socket::Tls(tls) = &*self.0 else { return Poll::Ready(Ok(())) };
+        while !tls.flush()? {
+            ready!(self.0.poll_write_ready(cx))?;
+        }
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(SockRef::from(&*self.0).shutdown(Shutdown::Write))
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.as_mut().poll_flush(cx))?;
+        Poll::Ready(self.0.shutdown())
     }
 }

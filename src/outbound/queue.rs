@@ -1,11 +1,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::{cell::RefCell, hint::black_box, io, rc::Rc, sync::Arc, task::Waker, time::Instant};
+use std::{cell::RefCell, io, rc::Rc, sync::Arc, task::Waker, time::Instant};
 
 use bytes::{Buf, Bytes};
 use log::debug;
-use tokio::io::Interest;
 
 use super::{
     lanes::{Bounds, Lanes, LatestKey, LatestValue},
@@ -14,6 +13,7 @@ use super::{
 use crate::{
     metrics::{LANES, WorkerMetrics},
     model::{Farewell, LinkId, RoomName},
+    net::Socket,
     wire::{Event, EventKind, Protocol, encode, frame},
 };
 
@@ -33,14 +33,13 @@ pub trait Transport {
     fn warm(&self) {}
 }
 
-impl Transport for tokio::net::TcpStream {
+impl Transport for Socket {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         Self::try_write(self, bytes)
     }
 
     fn warm(&self) {
-        // Looks whether the runtime takes the socket for writable.
-        let _ = black_box(self.try_io(Interest::WRITABLE, || Ok(())));
+        Self::warm(self);
     }
 }
 

@@ -7,8 +7,6 @@ use std::{
 
 use actix::prelude::*;
 use ahash::AHashSet;
-use socket2::SockRef;
-use tokio::net::TcpStream;
 
 use super::{
     gate::Gate,
@@ -28,6 +26,7 @@ use crate::{
     model::{
         CallId, Code, Farewell, LinkId, Problem, RoomName, Timestamp, Transport, What, wall_clock,
     },
+    net::Socket,
     outbound::{Flow, Outbound},
     room,
     wire::{CommandKind, Event, Frame, Incoming, Limits, Protocol, command, frame},
@@ -57,7 +56,7 @@ const LONGEST_TIMER: Duration = Duration::from_secs(24 * 3600);
 pub struct Session {
     pub(super) worker: Rc<Worker>,
     pub(super) outbound: Rc<Outbound>,
-    stream: Rc<TcpStream>,
+    socket: Rc<Socket>,
     gate: Rc<Gate>,
     pub(super) permit: Permit,
     /// None for an echo, and for who traces.
@@ -95,7 +94,7 @@ impl Session {
     pub(super) fn new(
         seed: Seed,
         worker: Rc<Worker>,
-        stream: Rc<TcpStream>,
+        socket: Rc<Socket>,
         outbound: Rc<Outbound>,
         gate: Rc<Gate>,
     ) -> Self {
@@ -122,7 +121,7 @@ impl Session {
         Self {
             worker,
             outbound,
-            stream,
+            socket,
             gate,
             permit: seed.permit,
             member,
@@ -405,9 +404,7 @@ impl Drop for Session {
         self.detach();
         self.outbound.close(Farewell::Internal, false);
         if self.outbound.flow() == Flow::Blocked {
-            // What the client did not take for so long is let go, with the
-            // kernel's memory that holds it.
-            let _ = SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
+            self.socket.let_go();
         }
         self.outbound.abandon();
         let lasted = self.began.elapsed();

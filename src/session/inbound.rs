@@ -1,7 +1,6 @@
 use std::{
     cell::RefCell,
     io,
-    net::Shutdown,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -9,12 +8,11 @@ use std::{
 
 use bytes::BytesMut;
 use futures_util::Stream;
-use socket2::SockRef;
-use tokio::{io::Interest, net::TcpStream};
 
 use super::gate::Gate;
 use crate::{
     model::Farewell,
+    net::Socket,
     outbound::{Flow, Outbound},
     wire::{Decoder, Frame},
 };
@@ -42,12 +40,12 @@ pub(super) enum Arrival {
 }
 
 /// Waits for the socket to take bytes, and gives them to it.
-pub(super) fn drive_writes(stream: &TcpStream, outbound: &Outbound, cx: &mut Context<'_>) -> Flow {
+pub(super) fn drive_writes(socket: &Socket, outbound: &Outbound, cx: &mut Context<'_>) -> Flow {
     loop {
         if outbound.flush() != Flow::Blocked {
             return outbound.flow();
         }
-        match stream.poll_write_ready(cx) {
+        match socket.poll_write_ready(cx) {
             Poll::Ready(Ok(())) => {
                 outbound.resume();
             }
@@ -61,7 +59,7 @@ pub(super) fn drive_writes(stream: &TcpStream, outbound: &Outbound, cx: &mut Con
 /// queue holds. Once the connection is ending it sees the close handshake to
 /// its end.
 pub(super) struct Inbound {
-    stream: Rc<TcpStream>,
+    socket: Rc<Socket>,
     outbound: Rc<Outbound>,
     gate: Rc<Gate>,
     decoder: Decoder,
@@ -77,14 +75,14 @@ pub(super) struct Inbound {
 impl Inbound {
     /// `early` is what came behind the request for the upgrade.
     pub(super) fn new(
-        stream: Rc<TcpStream>,
+        socket: Rc<Socket>,
         early: BytesMut,
         outbound: Rc<Outbound>,
         gate: Rc<Gate>,
         message_bytes: usize,
     ) -> Self {
         Self {
-            stream,
+            socket,
             outbound,
             gate,
             decoder: Decoder::new(message_bytes),
@@ -98,16 +96,13 @@ impl Inbound {
     /// Reads what there is; `Ready(false)` at the end of the stream.
     fn fill(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         loop {
-            if ready!(self.stream.poll_read_ready(cx)).is_err() {
+            if ready!(self.socket.poll_read_ready(cx)).is_err() {
                 return Poll::Ready(false);
             }
             let read = BUFFER.with_borrow_mut(|scratch| {
-                let read = self.stream.try_read(scratch)?;
+                let read = self.socket.try_read(scratch)?;
                 if read < scratch.len() {
-                    // All there was: the kernel will tell when there is more, and
-                    // need not be asked once again. The end of the stream stays known.
-                    let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-                    let _ = self.stream.try_io(Interest::READABLE, nothing);
+                    self.socket.note_drained();
                 }
                 self.buffer.extend_from_slice(scratch.get(..read).unwrap_or_default());
                 Ok::<usize, io::Error>(read)
@@ -140,7 +135,7 @@ impl Inbound {
             if self.buffer.is_empty() {
                 self.buffer = BytesMut::new();
             }
-            if drive_writes(&self.stream, &self.outbound, cx) == Flow::Broken {
+            if drive_writes(&self.socket, &self.outbound, cx) == Flow::Broken {
                 return Poll::Ready(Arrival::Gone);
             }
             if let Some(farewell) = self.outbound.farewell() {
@@ -164,12 +159,12 @@ impl Inbound {
     /// the connection before the client has read why it ends.
     fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<Arrival> {
         loop {
-            match drive_writes(&self.stream, &self.outbound, cx) {
+            match drive_writes(&self.socket, &self.outbound, cx) {
                 Flow::Broken => return Poll::Ready(Arrival::Gone),
                 Flow::Idle if self.client_closed => return Poll::Ready(Arrival::Gone),
                 Flow::Idle if !self.shut => {
                     self.shut = true;
-                    if SockRef::from(&*self.stream).shutdown(Shutdown::Write).is_err() {
+                    if self.socket.shutdown().is_err() {
                         return Poll::Ready(Arrival::Gone);
                     }
                 }

@@ -1,26 +1,27 @@
 use std::{
     convert::Infallible,
-    net::Shutdown,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
 };
 
 use futures_util::{FutureExt, Stream};
-use socket2::SockRef;
-use tokio::{net::TcpStream, sync::oneshot};
+use tokio::sync::oneshot;
 
 use super::{
     gate::Gate,
     inbound::{Arrival, drive_writes},
 };
-use crate::outbound::{Flow, Outbound};
+use crate::{
+    net::Socket,
+    outbound::{Flow, Outbound},
+};
 
 /// Waits for the socket of a client that only listens to take what the outbound
 /// queue holds. Who reads from that socket is the HTTP layer: it tells when the
 /// client is gone, and ends the connection when this is dropped.
 pub(super) struct Listening {
-    stream: Rc<TcpStream>,
+    socket: Rc<Socket>,
     outbound: Rc<Outbound>,
     gate: Rc<Gate>,
     /// Ends when the HTTP layer let go of the answer.
@@ -35,13 +36,13 @@ pub(super) struct Listening {
 
 impl Listening {
     pub(super) fn new(
-        stream: Rc<TcpStream>,
+        socket: Rc<Socket>,
         outbound: Rc<Outbound>,
         gate: Rc<Gate>,
         gone: oneshot::Receiver<Infallible>,
         over: oneshot::Sender<Infallible>,
     ) -> Self {
-        Self { stream, outbound, gate, gone, _over: over, ending: false, shut: false }
+        Self { socket, outbound, gate, gone, _over: over, ending: false, shut: false }
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Arrival> {
@@ -54,7 +55,7 @@ impl Stream for Listening {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Arrival>> {
         self.outbound.set_driver(cx.waker());
-        let flow = drive_writes(&self.stream, &self.outbound, cx);
+        let flow = drive_writes(&self.socket, &self.outbound, cx);
         if flow == Flow::Broken {
             return Poll::Ready(Some(Arrival::Gone));
         }
@@ -65,7 +66,7 @@ impl Stream for Listening {
             if flow == Flow::Idle && !self.shut {
                 // The client reads the end of the answer, and closes its half.
                 self.shut = true;
-                if SockRef::from(&*self.stream).shutdown(Shutdown::Write).is_err() {
+                if self.socket.shutdown().is_err() {
                     return Poll::Ready(Some(Arrival::Gone));
                 }
             }

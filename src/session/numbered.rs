@@ -1,15 +1,14 @@
 use std::{cell::RefCell, io, rc::Rc};
 
 use bytes::{Buf, BytesMut};
-use tokio::net::TcpStream;
 
-use crate::{outbound::Transport, wire::Places};
+use crate::{net::Socket, outbound::Transport, wire::Places};
 
 /// A socket over which events go: each gets the `id` that this client is to
 /// read. The socket takes what became of a chunk, and only when it has all of it
 /// is the chunk taken; so nothing waits here that the lanes do not know of.
 pub(super) struct Numbered {
-    stream: Rc<TcpStream>,
+    socket: Rc<Socket>,
     inner: RefCell<Inner>,
 }
 
@@ -22,8 +21,8 @@ struct Inner {
 }
 
 impl Numbered {
-    pub(super) fn new(stream: Rc<TcpStream>, places: Places) -> Self {
-        Self { stream, inner: RefCell::new(Inner { places, rest: BytesMut::new(), chunk: None }) }
+    pub(super) fn new(socket: Rc<Socket>, places: Places) -> Self {
+        Self { socket, inner: RefCell::new(Inner { places, rest: BytesMut::new(), chunk: None }) }
     }
 }
 
@@ -36,7 +35,7 @@ impl Transport for Numbered {
             bytes.len()
         });
         // A slow reader is not a stalled one: what it took is told at once.
-        let written = if rest.is_empty() { 0 } else { self.stream.try_write(rest)? };
+        let written = if rest.is_empty() { 0 } else { self.socket.try_write(rest)? };
         rest.advance(written);
         if !rest.is_empty() {
             return Ok(0);

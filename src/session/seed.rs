@@ -3,7 +3,7 @@ use std::{convert::Infallible, rc::Rc};
 use actix::prelude::*;
 use bytes::BytesMut;
 use futures_util::Stream;
-use tokio::{net::TcpStream, sync::oneshot};
+use tokio::sync::oneshot;
 
 use super::{
     actor::Session,
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     auth::Identity,
     model::{CallId, Position, RoomName},
-    net,
+    net::Socket,
     outbound::{Outbound, Transport},
     trace::Place,
     wire::{Command, Incoming, Places, Protocol, Since, sse},
@@ -64,17 +64,17 @@ pub struct Seed {
 impl Seed {
     /// Starts the session on a socket that is its own from here on; `early` is
     /// what came behind the request for the upgrade.
-    pub fn start(self, worker: Rc<Worker>, stream: Rc<TcpStream>, early: BytesMut) {
+    pub fn start(self, worker: Rc<Worker>, socket: Rc<Socket>, early: BytesMut) {
         let message_bytes = worker.services.settings.limits.message_bytes;
-        let grown = Grown::new(&self, &worker, stream.clone());
+        let grown = Grown::new(&self, &worker, socket.clone());
         let inbound = Inbound::new(
-            stream.clone(),
+            socket.clone(),
             early,
             grown.outbound.clone(),
             grown.gate.clone(),
             message_bytes,
         );
-        grown.run(self, worker, stream, inbound);
+        grown.run(self, worker, socket, inbound);
     }
 
     /// Starts the session on the socket of an answer that does not end. `gone`
@@ -83,22 +83,22 @@ impl Seed {
     pub fn listen(
         self,
         worker: Rc<Worker>,
-        stream: Rc<TcpStream>,
+        socket: Rc<Socket>,
         silent: bool,
         gone: oneshot::Receiver<Infallible>,
         over: oneshot::Sender<Infallible>,
     ) {
         worker.services.metrics.streams_opened.inc();
         // Who answers nothing can only be missed by what it does not acknowledge.
-        net::be_patient(&stream, worker.services.settings.heartbeat.timeout);
+        socket.be_patient(worker.services.settings.heartbeat.timeout);
         let places = Places::new(self.known(), silent);
-        let transport = Numbered::new(stream.clone(), places);
+        let transport = Numbered::new(socket.clone(), places);
         let grown = Grown::new(&self, &worker, Rc::new(transport));
         let spread = getrandom::u64().unwrap_or_default() % RETRY.1;
         grown.outbound.queue_sign(sse::retry(RETRY.0 + spread));
         let listening =
-            Listening::new(stream.clone(), grown.outbound.clone(), grown.gate.clone(), gone, over);
-        grown.run(self, worker, stream, listening);
+            Listening::new(socket.clone(), grown.outbound.clone(), grown.gate.clone(), gone, over);
+        grown.run(self, worker, socket, listening);
     }
 
     /// The places that the client named.
@@ -136,12 +136,12 @@ impl Grown {
         self,
         seed: Seed,
         worker: Rc<Worker>,
-        stream: Rc<TcpStream>,
+        socket: Rc<Socket>,
         arrivals: impl Stream<Item = Arrival> + 'static,
     ) {
         Session::create(move |ctx| {
             ctx.add_stream(arrivals);
-            Session::new(seed, worker, stream, self.outbound, self.gate)
+            Session::new(seed, worker, socket, self.outbound, self.gate)
         });
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     config::Settings,
     metrics::Metrics,
     model::Timestamp,
+    net::Certificate,
     presence::PresenceSupervisor,
     trace::Traces,
 };
@@ -43,6 +44,8 @@ pub struct Services {
     pub hooks: Option<Arc<Hooks>>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// By which clients know the node, where it speaks TLS.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 impl Services {

@@ -137,7 +137,7 @@ async fn a_frame_too_large_is_refused_on_its_header() {
         alice.wire.send(&header(FIN | TEXT, announced)).await;
         alice.closed().await.assert(1009, "too_large");
     }
-    let echo = Connect::new(app.port, "/ws/echo").bearer(&app.token("alice"));
+    let echo = Connect::new(*app, "/ws/echo").bearer(&app.token("alice"));
     let mut client = Client::new(echo.wire().await);
     client.wire.send(&header(FIN | BINARY, 8 << 30)).await;
     client.closed().await.assert(1009, "too_large");

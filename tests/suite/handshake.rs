@@ -55,10 +55,10 @@ async fn a_request_that_is_no_upgrade_is_refused() {
 #[tokio::test]
 async fn an_upgrade_of_any_other_path_is_answered_as_a_request() {
     let app = TestApp::spawn("").await;
-    let page = Connect::new(app.port, "/").bearer(&app.token("alice")).refused().await;
+    let page = Connect::new(*app, "/").bearer(&app.token("alice")).refused().await;
     assert_eq!(page.status, 200);
     assert!(page.body.contains("<html"), "{}", page.body);
-    let nothing = Connect::new(app.port, "/ws/nothing").bearer(&app.token("alice"));
+    let nothing = Connect::new(*app, "/ws/nothing").bearer(&app.token("alice"));
     assert_eq!(nothing.refused().await.status, 404);
 }
 
@@ -131,7 +131,7 @@ async fn last_event_id_resumes_rooms_of_the_query() {
 #[tokio::test]
 async fn echo_is_off_by_default() {
     let app = TestApp::spawn("").await;
-    let echo = Connect::new(app.port, "/ws/echo").bearer(&app.token("alice"));
+    let echo = Connect::new(*app, "/ws/echo").bearer(&app.token("alice"));
     assert_eq!(echo.refused().await.status, 404);
 }
 
@@ -139,7 +139,7 @@ async fn echo_is_off_by_default() {
 async fn echo_returns_every_message_unchanged_and_sends_no_welcome() {
     let app = TestApp::spawn("server.echo = true\nlimits.message_bytes = 1000").await;
     let token = sign_with_secret(&claims("alice", json!({})));
-    let mut wire = Connect::new(app.port, "/ws/echo").bearer(&token).wire().await;
+    let mut wire = Connect::new(*app, "/ws/echo").bearer(&token).wire().await;
     for (opcode, payload) in [(TEXT, "not { json".as_bytes()), (BINARY, b"\x00\xff"), (TEXT, b"")] {
         wire.send(&frame(true, opcode, payload)).await;
         let answer = wire.next().await.expect("the echo");

@@ -48,6 +48,8 @@ mod expiry;
 mod hostile;
 mod limits;
 mod liveness;
+mod tls;
+mod unix_sockets;
 // The server as a whole.
 mod architecture;
 mod demo;

@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::harness::{Client, Endpoint, Random, TEXT, TestApp, frame, since};
+use crate::harness::{Certificates, Client, Endpoint, Random, TEXT, TestApp, frame, since};
 
 const SENDERS: u64 = 20;
 const EACH: u64 = 500;
@@ -164,15 +164,22 @@ impl Sender {
     }
 }
 
+const SETTINGS: &str = "limits.messages_per_second = 100000\nlimits.connects_per_second = 100000\n\
+                        rooms.history_size = 20000\nrooms.history_bytes = 100000000";
+
 #[tokio::test]
 async fn every_acknowledged_message_reaches_every_member_exactly_once_in_order() {
+    run(TestApp::spawn(SETTINGS).await).await;
+}
+
+#[tokio::test]
+async fn the_same_holds_over_tls() {
+    run(TestApp::spawn_tls(&Certificates::new(), SETTINGS).await).await;
+}
+
+async fn run(app: TestApp) {
     let seed = Random::seed("ROOKERY_TEST_SEED");
     println!("ROOKERY_TEST_SEED={seed}");
-    let app = TestApp::spawn(
-        "limits.messages_per_second = 100000\nlimits.connects_per_second = 100000\n\
-         rooms.history_size = 20000\nrooms.history_bytes = 100000000",
-    )
-    .await;
     // All are members before the first message, so that all owe all of them.
     let mut joined = Vec::new();
     for number in 0..SENDERS {

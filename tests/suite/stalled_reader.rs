@@ -9,7 +9,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
 
-use crate::harness::{Client, Process};
+use crate::harness::{Certificates, Client, Process, Way};
 
 const RATE: u64 = 1000;
 const MESSAGE_BYTES: usize = 1024;
@@ -81,16 +81,31 @@ fn describe(delays: &[u64]) -> String {
 
 #[tokio::test]
 async fn a_stalled_reader_is_gone_by_its_deadline_and_costs_the_others_nothing() {
+    run(&[], Way::Plain).await;
+}
+
+#[tokio::test]
+async fn over_tls_a_stalled_reader_is_gone_by_its_deadline_too() {
+    let certificates = Certificates::new();
+    let settings = certificates.environment();
+    let settings: Vec<_> =
+        settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    run(&settings, certificates.way()).await;
+}
+
+async fn run(settings: &[(&str, &str)], way: Way) {
     let long = std::env::var("ROOKERY_TEST_LONG").is_ok_and(|value| value == "1");
     let count = RATE * if long { 60 } else { 6 };
-    let process = Process::spawn(&[
-        ("ROOKERY__HEARTBEAT__INTERVAL", &format!("{INTERVAL_MS}ms")),
-        ("ROOKERY__HEARTBEAT__TIMEOUT", &format!("{TIMEOUT_MS}ms")),
+    let (interval, timeout) = (format!("{INTERVAL_MS}ms"), format!("{TIMEOUT_MS}ms"));
+    let reliable = LANE_BYTES.to_string();
+    let own = [
+        ("ROOKERY__HEARTBEAT__INTERVAL", interval.as_str()),
+        ("ROOKERY__HEARTBEAT__TIMEOUT", &timeout),
         ("ROOKERY__PRESENCE__GRACE", "100ms"),
         ("ROOKERY__LIMITS__MESSAGES_PER_SECOND", "100000"),
-        ("ROOKERY__OUTBOUND__RELIABLE_BYTES", &LANE_BYTES.to_string()),
-    ])
-    .await;
+        ("ROOKERY__OUTBOUND__RELIABLE_BYTES", &reliable),
+    ];
+    let process = Process::spawn(&[&own, settings].concat()).await.by(way);
     let mut writer = process.member("writer", "lobby").await;
     let mut readers = Vec::new();
     for number in 0..READERS {

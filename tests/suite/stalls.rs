@@ -15,7 +15,7 @@ use std::{
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::harness::{Client, Endpoint, Random, RedisServer, TestApp, node};
+use crate::harness::{Certificates, Client, Endpoint, Random, RedisServer, TestApp, node};
 
 const WRITERS: u64 = 4;
 const EACH: u64 = 2000;
@@ -153,6 +153,12 @@ async fn storm(doors: &[Endpoint], test: &str) {
 async fn the_last_value_is_right_after_random_stalls() {
     let app = TestApp::spawn(SETTINGS).await;
     storm(&[*app], "the_last_value_is_right_after_random_stalls").await;
+}
+
+#[tokio::test]
+async fn the_last_value_is_right_after_random_stalls_over_tls() {
+    let app = TestApp::spawn_tls(&Certificates::new(), SETTINGS).await;
+    storm(&[*app], "the_last_value_is_right_after_random_stalls_over_tls").await;
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ api.key = [
 "#;
 
 fn upgrade(node: &Endpoint) -> Connect {
-    Connect::new(node.port, "/api/v1/trace")
+    Connect::new(*node, "/api/v1/trace")
 }
 
 async fn open(node: &Endpoint) -> Client {

@@ -1,9 +1,9 @@
 //! The configurations of `deploy` with the ports of a test.
 
-use std::{env, fs, process::Command};
+use std::{fs, process::Command};
 
 use super::{changed, path, read};
-use crate::harness::{Certificates, Directory, Process, Proxy, free_port};
+use crate::harness::{Certificates, Directory, Process, Proxy, free_port, program_of_servers};
 
 /// The nodes that stand in the files.
 const NODES: [&str; 2] = ["10.0.0.11:8080", "10.0.0.12:8080"];
@@ -112,7 +112,7 @@ fn run_nginx(directory: &Directory, configuration: &str) -> Command {
         let file = entry.expect("a directory can be read");
         fs::copy(file.path(), shared.join(file.file_name())).expect("a file can be copied");
     }
-    let mut command = program("nginx");
+    let mut command = program_of_servers("nginx");
     command.args(["-e", "stderr", "-c", "nginx.conf", "-g", "daemon off; master_process off;"]);
     command.arg("-p").arg(directory.path());
     command
@@ -142,15 +142,7 @@ fn haproxy(
         ],
     );
     directory.write("haproxy.cfg", &configuration);
-    let mut command = program("haproxy");
+    let mut command = program_of_servers("haproxy");
     command.args(["-db", "-f", "haproxy.cfg"]);
-    command
-}
-
-/// A program for servers, which are in folders that not everybody's PATH has.
-fn program(name: &str) -> Command {
-    let mut command = Command::new(name);
-    let path = env::var("PATH").unwrap_or_default();
-    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
     command
 }

@@ -32,7 +32,7 @@ impl Site {
 
     /// From an address of this machine to the proxy.
     fn from(&self, host: u8, path: &str) -> Connect {
-        Connect::new(self.front.proxy.port, path).source([127, 0, 0, host])
+        Connect::new(*self.front.proxy, path).source([127, 0, 0, host])
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use crate::harness::{Client, Endpoint, Listener, Random, TestApp};
+use crate::harness::{Certificates, Client, Endpoint, Listener, Random, TestApp};
 
 const ROOMS: [&str; 4] = ["a", "dash:b/1", "c.c", "d-d"];
 const MESSAGES: u64 = 1500;
@@ -81,15 +81,22 @@ async fn read(server: Endpoint, number: u64, seed: u64) -> (BTreeMap<String, Vec
     }
 }
 
+const SETTINGS: &str = "limits.messages_per_second = 100000\nlimits.connects_per_second = 100000\n\
+                        rooms.history_size = 20000";
+
 #[tokio::test]
 async fn the_last_id_alone_loses_and_repeats_nothing_in_any_room() {
+    run(TestApp::spawn(SETTINGS).await).await;
+}
+
+#[tokio::test]
+async fn over_tls_the_last_id_alone_loses_and_repeats_nothing_either() {
+    run(TestApp::spawn_tls(&Certificates::new(), SETTINGS).await).await;
+}
+
+async fn run(app: TestApp) {
     let seed = Random::seed("ROOKERY_TEST_SEED");
     println!("ROOKERY_TEST_SEED={seed}");
-    let app = TestApp::spawn(
-        "limits.messages_per_second = 100000\nlimits.connects_per_second = 100000\n\
-         rooms.history_size = 20000",
-    )
-    .await;
     // Each reader has been in all rooms before the first message, else it would
     // owe none of what was said before it came.
     let mut readers = Vec::new();

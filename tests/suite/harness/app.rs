@@ -6,7 +6,7 @@ use rookery::{
 };
 use tokio::sync::oneshot;
 
-use super::{Endpoint, SECRET};
+use super::{Certificates, Endpoint, SECRET, Way};
 
 /// The settings of every test, unless its own text names the key.
 const BASE: [(&str, &str); 3] = [
@@ -27,6 +27,17 @@ impl TestApp {
     /// Starts a server with these settings, written as dotted keys
     /// (`presence.grace = "1s"`), and waits until it listens.
     pub async fn spawn(settings: &str) -> Self {
+        Self::spawn_at(Way::Plain, settings).await
+    }
+
+    /// The same, spoken to over TLS.
+    pub async fn spawn_tls(certificates: &Certificates, settings: &str) -> Self {
+        let settings = format!("{}{settings}", certificates.settings());
+        Self::spawn_at(certificates.way(), &settings).await
+    }
+
+    /// The same, spoken to in this way.
+    pub async fn spawn_at(way: Way, settings: &str) -> Self {
         let mut text = String::new();
         for (key, value) in BASE {
             if !settings.contains(key) {
@@ -48,7 +59,7 @@ impl TestApp {
             });
         });
         let (port, handle) = listening.await.expect("the server starts");
-        Self { endpoint: Endpoint { port }, handle, thread: Some(thread) }
+        Self { endpoint: Endpoint { port, way }, handle, thread: Some(thread) }
     }
 
     /// Starts the drain, as SIGTERM does.

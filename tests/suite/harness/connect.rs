@@ -1,11 +1,8 @@
 use serde_json::Value;
-use tokio::{
-    io::AsyncWriteExt,
-    net::{TcpSocket, TcpStream},
-};
+use tokio::{io::AsyncWriteExt, net::TcpSocket};
 
 use super::{
-    Client, Response, Wire,
+    Client, Endpoint, Response, Stream, Way, Wire,
     http::{read_body, read_head},
     patiently,
 };
@@ -17,7 +14,7 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 /// An upgrade request in the making.
 #[derive(Clone)]
 pub struct Connect {
-    port: u16,
+    server: Endpoint,
     path: String,
     query: String,
     headers: Vec<(String, String)>,
@@ -26,9 +23,9 @@ pub struct Connect {
 }
 
 impl Connect {
-    pub fn new(port: u16, path: &str) -> Self {
+    pub fn new(server: Endpoint, path: &str) -> Self {
         Self {
-            port,
+            server,
             path: path.to_owned(),
             query: String::new(),
             headers: Vec::new(),
@@ -77,15 +74,18 @@ impl Connect {
         self
     }
 
-    async fn dial(&self) -> std::io::Result<TcpStream> {
+    async fn dial(&self) -> std::io::Result<Stream> {
+        if matches!(self.server.way, Way::Unix(_)) {
+            return self.server.way.dial(self.server.port).await;
+        }
         let socket = TcpSocket::new_v4()?;
         if let Some(bytes) = self.receive_buffer {
             socket.set_recv_buffer_size(bytes)?;
         }
         socket.bind((self.source, 0).into())?;
-        let stream = socket.connect(([127, 0, 0, 1], self.port).into()).await?;
+        let stream = socket.connect(([127, 0, 0, 1], self.server.port).into()).await?;
         stream.set_nodelay(true)?;
-        Ok(stream)
+        self.server.way.over(stream).await
     }
 
     /// Sends the request with these header lines besides; gives the connection
@@ -94,9 +94,9 @@ impl Connect {
         &self,
         lines: &str,
         status: u16,
-    ) -> std::io::Result<Result<(TcpStream, Response, Vec<u8>), Response>> {
+    ) -> std::io::Result<Result<(Stream, Response, Vec<u8>), Response>> {
         let mut stream = self.dial().await?;
-        let (path, query, port) = (&self.path, &self.query, self.port);
+        let (path, query, port) = (&self.path, &self.query, self.server.port);
         let mut request =
             format!("GET {path}{query} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n{lines}");
         for (name, value) in &self.headers {
@@ -104,6 +104,7 @@ impl Connect {
         }
         request.push_str("\r\n");
         stream.write_all(request.as_bytes()).await?;
+        stream.flush().await?;
         let (head, rest) = read_head(&mut stream).await?;
         let mut response = Response::from_head(&head);
         if response.status != status {

@@ -2,7 +2,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Client, Connect, Listener, Response, eventually, http::exchange, patiently};
+use super::{Client, Connect, Listener, Response, Way, eventually, http::exchange, patiently};
 
 /// Milliseconds since the Unix epoch.
 pub fn now_ms() -> u64 {
@@ -21,6 +21,7 @@ pub const SECRET: &str = "a secret of the tests, long enough for any HMAC algori
 #[derive(Clone, Copy)]
 pub struct Endpoint {
     pub port: u16,
+    pub way: Way,
 }
 
 impl Endpoint {
@@ -36,7 +37,7 @@ impl Endpoint {
 
     /// An upgrade request to `/ws` that has no token yet.
     pub fn upgrade(&self) -> Connect {
-        Connect::new(self.port, "/ws")
+        Connect::new(*self, "/ws")
     }
 
     /// An upgrade request for `sub`.
@@ -46,7 +47,7 @@ impl Endpoint {
 
     /// A request to `/events` that has no token yet.
     pub fn events(&self) -> Connect {
-        Connect::new(self.port, "/events")
+        Connect::new(*self, "/events")
     }
 
     /// A stream of events for `sub` that was welcomed, in these rooms.
@@ -65,7 +66,7 @@ impl Endpoint {
     /// Asks, as a browser does, whether a page of this origin may ask.
     pub async fn options(&self, path: &str, origin: &str) -> Response {
         let headers = [("origin", origin)];
-        patiently("an HTTP answer", exchange(self.port, "OPTIONS", path, &headers, ""))
+        patiently("an HTTP answer", exchange(self, "OPTIONS", path, &headers, ""))
             .await
             .expect("the server answers")
     }
@@ -73,7 +74,7 @@ impl Endpoint {
     /// A body that is sent as it is, whatever it is.
     pub async fn post_torn(&self, path: &str, authorization: &str, body: &str) -> Response {
         let headers = [("authorization", authorization)];
-        patiently("an HTTP answer", exchange(self.port, "POST", path, &headers, body))
+        patiently("an HTTP answer", exchange(self, "POST", path, &headers, body))
             .await
             .expect("the server answers")
     }
@@ -96,7 +97,7 @@ impl Endpoint {
     }
 
     pub async fn try_get(&self, path: &str) -> std::io::Result<Response> {
-        patiently("an HTTP answer", exchange(self.port, "GET", path, &[], "")).await
+        patiently("an HTTP answer", exchange(self, "GET", path, &[], "")).await
     }
 
     pub async fn get(&self, path: &str) -> Response {
@@ -110,7 +111,7 @@ impl Endpoint {
     pub async fn post_with(&self, path: &str, head: &[(&str, String)], body: &Value) -> Response {
         let mut headers = vec![("content-type", "application/json")];
         headers.extend(head.iter().map(|(name, value)| (*name, value.as_str())));
-        patiently("an HTTP answer", exchange(self.port, "POST", path, &headers, &body.to_string()))
+        patiently("an HTTP answer", exchange(self, "POST", path, &headers, &body.to_string()))
             .await
             .expect("the server answers")
     }
@@ -124,7 +125,7 @@ impl Endpoint {
         body: &str,
     ) -> Response {
         let headers: Vec<_> = head.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        patiently("an HTTP answer", exchange(self.port, method, path, &headers, body))
+        patiently("an HTTP answer", exchange(self, method, path, &headers, body))
             .await
             .expect("the server answers")
     }
@@ -133,7 +134,7 @@ impl Endpoint {
     pub async fn backend(&self, key: &str, method: &str, path: &str, body: &str) -> Response {
         let authorization = format!("Bearer {key}");
         let headers = [("authorization", authorization.as_str())];
-        patiently("an HTTP answer", exchange(self.port, method, path, &headers, body))
+        patiently("an HTTP answer", exchange(self, method, path, &headers, body))
             .await
             .expect("the server answers")
     }

@@ -1,8 +1,7 @@
 use serde_json::Value;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+
+use super::{Endpoint, Stream};
 
 /// An HTTP answer, read whole.
 #[derive(Debug)]
@@ -62,7 +61,9 @@ impl Response {
 
 /// Reads from `stream` until the blank line after the headers; gives the head
 /// and what came behind it.
-pub async fn read_head(stream: &mut TcpStream) -> std::io::Result<(String, Vec<u8>)> {
+pub async fn read_head(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> std::io::Result<(String, Vec<u8>)> {
     let mut bytes = Vec::new();
     loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -76,7 +77,7 @@ pub async fn read_head(stream: &mut TcpStream) -> std::io::Result<(String, Vec<u
 }
 
 /// Reads the body that belongs to `response`, of which `bytes` have come.
-pub async fn read_body(stream: &mut TcpStream, response: &mut Response, mut bytes: Vec<u8>) {
+pub async fn read_body(stream: &mut Stream, response: &mut Response, mut bytes: Vec<u8>) {
     let length = response.content_length().unwrap_or(usize::MAX);
     while bytes.len() < length && stream.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {}
     response.body = String::from_utf8_lossy(&bytes).into_owned();
@@ -84,13 +85,14 @@ pub async fn read_body(stream: &mut TcpStream, response: &mut Response, mut byte
 
 /// One request on a connection of its own.
 pub async fn exchange(
-    port: u16,
+    server: &Endpoint,
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
     body: &str,
 ) -> std::io::Result<Response> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    let port = server.port;
+    let mut stream = server.way.dial(port).await?;
     let mut request =
         format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\n");
     for (name, value) in headers {
@@ -98,6 +100,7 @@ pub async fn exchange(
     }
     request.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
     stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
     let (head, rest) = read_head(&mut stream).await?;
     let mut response = Response::from_head(&head);
     read_body(&mut stream, &mut response, rest).await;

@@ -1,8 +1,8 @@
 use serde_json::Value;
 use std::collections::VecDeque;
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::io::AsyncReadExt;
 
-use super::{Connect, Response, patiently};
+use super::{Connect, Response, Stream, patiently};
 
 /// An event as it came: its name where it has one, its `id` line where it has
 /// one, and its data.
@@ -16,7 +16,7 @@ pub struct Told {
 /// A client that listens to `GET /events`, and knows what a browser does with
 /// it: the last `id`, the time to wait, comments.
 pub struct Listener {
-    stream: TcpStream,
+    stream: Stream,
     pub response: Response,
     /// What came, in the chunks that a proxy made of it.
     raw: Vec<u8>,
@@ -168,7 +168,9 @@ impl Listener {
 
     /// The connection breaks: what was not read is lost.
     pub fn cut(self) {
-        let socket = socket2::SockRef::from(&self.stream);
-        socket.set_linger(Some(std::time::Duration::ZERO)).expect("the option can be set");
+        self.stream
+            .socket()
+            .set_linger(Some(std::time::Duration::ZERO))
+            .expect("the option can be set");
     }
 }

@@ -3,6 +3,7 @@
 
 mod app;
 mod backend;
+mod certificates;
 mod client;
 mod connect;
 mod endpoint;
@@ -13,12 +14,14 @@ mod process;
 mod proxy;
 mod random;
 mod redis;
+mod stream;
 mod wire;
 
 use std::{future::Future, time::Duration};
 
 pub use app::TestApp;
 pub use backend::{Backend, Call, Reply};
+pub use certificates::{Certificates, ECDSA, RSA, way_of};
 pub use client::{Client, came, listed, seqs, since, went};
 pub use connect::Connect;
 pub use endpoint::{Endpoint, SECRET, claims, now_ms, now_s, sign, sign_with_secret};
@@ -26,9 +29,10 @@ pub use http::Response;
 pub use listener::{Listener, Told};
 pub use nodes::{node, node_process, nodes, nodes_with};
 pub use process::{Directory, Process, program, rookery, signal};
-pub use proxy::Proxy;
+pub use proxy::{Proxy, program_of_servers};
 pub use random::Random;
-pub use redis::{Certificates, RedisCluster, RedisServer, Relay, Sentinels, free_port};
+pub use redis::{RedisCluster, RedisServer, Relay, Sentinels, free_port};
+pub use stream::{Stream, Way};
 pub use wire::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Wire, frame, header};
 
 /// How long a test waits for what must come. It guards against hanging and

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use super::{Endpoint, SECRET, eventually};
+use super::{Endpoint, SECRET, Way, eventually};
 
 /// A directory of its own for one test, removed at its end.
 pub struct Directory(PathBuf);
@@ -131,13 +131,15 @@ impl Process {
                 log.push('\n');
             }
         });
-        let endpoint = Endpoint { port: 0 };
+        let endpoint = Endpoint { port: 0, way: Way::Plain };
         let mut process = Self { child, endpoint, log, _directory: directory };
         process.endpoint.port = eventually("the line that tells the port", async || {
             let log = process.log();
-            let (_, address) = log.split_once("listening on http://")?;
-            let port = address.lines().next()?.rsplit(':').next()?;
-            port.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+            let (_, place) = log.split_once("listening on ")?;
+            // The line is there whole; a Unix socket has no port.
+            let (place, _) = place.split_once('\n')?;
+            let port = place.rsplit(':').next()?;
+            if place.starts_with("http") { port.parse().ok() } else { Some(0) }
         })
         .await;
         process
@@ -146,6 +148,12 @@ impl Process {
     /// The number by which the system knows it.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The same server, spoken to in another way.
+    pub fn by(mut self, way: Way) -> Self {
+        self.endpoint.way = way;
+        self
     }
 
     /// What the process has written to stderr.

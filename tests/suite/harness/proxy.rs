@@ -1,6 +1,7 @@
 //! Real nginx and HAProxy in front of nodes.
 
 use std::{
+    env,
     fs::{self, File},
     net::TcpStream,
     ops::Deref,
@@ -8,7 +9,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use super::{Directory, Endpoint, eventually};
+use super::{Directory, Endpoint, Way, eventually};
 
 /// What a proxy wrote on standard error, in its directory.
 const STDERR: &str = "stderr.log";
@@ -31,7 +32,7 @@ impl Proxy {
             let mut command = prepare(&directory, port);
             command.current_dir(directory.path()).stdin(Stdio::null()).stdout(Stdio::null());
             let child = command.stderr(stderr).spawn().expect("the proxy runs");
-            let mut proxy = Self { child, endpoint: Endpoint { port }, directory };
+            let mut proxy = Self { child, endpoint: Endpoint { port, way: Way::Plain }, directory };
             if proxy.listens().await {
                 return proxy;
             }
@@ -80,4 +81,12 @@ impl Drop for Proxy {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A program for servers, which are in folders that not everybody's PATH has.
+pub fn program_of_servers(name: &str) -> Command {
+    let mut command = Command::new(name);
+    let path = env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
+    command
 }

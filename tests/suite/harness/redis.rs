@@ -1,6 +1,5 @@
 //! A real Redis server, and what is built of several: see the parts.
 
-mod certificates;
 mod cluster;
 mod relay;
 mod sentinels;
@@ -16,9 +15,8 @@ use std::{
 
 use redis::{RedisResult, Value};
 
-use super::{Directory, Random, eventually, process::signal};
+use super::{Certificates, Directory, Random, eventually, process::signal};
 
-pub use certificates::Certificates;
 pub use cluster::RedisCluster;
 pub use relay::Relay;
 pub use sentinels::Sentinels;

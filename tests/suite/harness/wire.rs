@@ -1,12 +1,8 @@
 use bytes::{Buf, Bytes, BytesMut};
-use socket2::SockRef;
 use std::time::Duration;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Response, patiently};
+use super::{Response, Stream, patiently};
 
 pub const CONTINUATION: u8 = 0;
 pub const TEXT: u8 = 1;
@@ -55,7 +51,7 @@ pub struct Frame {
 /// An upgraded connection, seen as frames and raw bytes. It reads only when
 /// asked to, so it can play a reader that stalled.
 pub struct Wire {
-    stream: TcpStream,
+    stream: Stream,
     /// The 101 response.
     pub upgrade: Response,
     input: BytesMut,
@@ -67,7 +63,7 @@ pub struct Wire {
 }
 
 impl Wire {
-    pub fn new(stream: TcpStream, upgrade: Response, rest: &[u8]) -> Self {
+    pub fn new(stream: Stream, upgrade: Response, rest: &[u8]) -> Self {
         Self { stream, upgrade, input: rest.into(), output: BytesMut::new(), answers_pings: true }
     }
 
@@ -96,7 +92,7 @@ impl Wire {
         while !self.output.is_empty() {
             self.stream.write_buf(&mut self.output).await?;
         }
-        Ok(())
+        self.stream.flush().await
     }
 
     /// Writes these very bytes. The error is the peer's having gone.
@@ -121,6 +117,16 @@ impl Wire {
         self.send(&frame(true, CLOSE, &payload)).await;
     }
 
+    /// What was agreed on in the handshake of TLS.
+    pub fn tls(&self) -> &rustls::ClientConnection {
+        self.stream.session()
+    }
+
+    /// The socket below.
+    pub fn socket(&self) -> socket2::SockRef<'_> {
+        self.stream.socket()
+    }
+
     /// Reads until the server ends TCP.
     pub async fn ended(&mut self) {
         while self.next().await.is_some() {}
@@ -128,9 +134,7 @@ impl Wire {
 
     /// Cuts the connection without a word: RST, no FIN, no Close.
     pub fn cut(self) {
-        SockRef::from(&self.stream)
-            .set_linger(Some(Duration::ZERO))
-            .expect("the socket takes SO_LINGER");
+        self.stream.socket().set_linger(Some(Duration::ZERO)).expect("the socket takes SO_LINGER");
     }
 }
 

@@ -1,6 +1,6 @@
 //! `GET /metrics`: that Prometheus can read it, and that what happens shows.
 
-mod exposition;
+pub mod exposition;
 mod shown;
 
 use serde_json::{Value, json};
