@@ -65,6 +65,8 @@ export class Server {
         ...process.env,
         ROOKERY__SERVER__LISTEN: listen,
         ROOKERY__SERVER__WORKERS: "2",
+        // A machine that tests keep busy is no reason to refuse them.
+        ROOKERY__SHEDDING__WORKER_DELAY: "0s",
         ROOKERY__AUTH__SECRET: SECRET,
         ROOKERY__AUTH__GUEST: "on",
         ...this.#env,

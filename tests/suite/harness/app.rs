@@ -9,11 +9,13 @@ use tokio::sync::oneshot;
 use super::{Certificates, Endpoint, SECRET, Way};
 
 /// The settings of every test, unless its own text names the key.
-const BASE: [(&str, &str); 3] = [
+const BASE: [(&str, &str); 4] = [
     ("server.listen", "\"127.0.0.1:0\""),
     // Two, so that members of one room stand on different workers.
     ("server.workers", "2"),
     ("server.drain_timeout", "\"1s\""),
+    // A machine that tests keep busy is no reason to refuse them.
+    ("shedding.worker_delay", "\"0s\""),
 ];
 
 /// A server inside the test, on a port of its own, gone when the test ends.

@@ -115,8 +115,13 @@ impl Process {
 
     async fn run(directory: Directory, mut command: Command, environment: &[(&str, &str)]) -> Self {
         command.stdout(Stdio::null()).stderr(Stdio::piped());
-        if !environment.iter().any(|(name, _)| *name == "ROOKERY__SERVER__LISTEN") {
-            command.env("ROOKERY__SERVER__LISTEN", "127.0.0.1:0");
+        // A machine that tests keep busy is no reason to refuse them.
+        let own =
+            [("ROOKERY__SERVER__LISTEN", "127.0.0.1:0"), ("ROOKERY__SHEDDING__WORKER_DELAY", "0s")];
+        for (name, value) in own {
+            if !environment.iter().any(|(given, _)| *given == name) {
+                command.env(name, value);
+            }
         }
         let mut child = command.spawn().expect("the binary runs");
 
@@ -136,8 +141,9 @@ impl Process {
         process.endpoint.port = eventually("the line that tells the port", async || {
             let log = process.log();
             let (_, place) = log.split_once("listening on ")?;
-            // The line is there whole; a Unix socket has no port.
-            let (place, _) = place.split_once('\n')?;
+            // The line is there whole, the end of an object in JSON perhaps; a Unix
+            // socket has no port.
+            let place = place.split_once('\n')?.0.trim_end_matches("\"}");
             let port = place.rsplit(':').next()?;
             if place.starts_with("http") { port.parse().ok() } else { Some(0) }
         })
