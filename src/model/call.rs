@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use super::random_u64;
+use super::unique_u64;
 
 /// The header that carries a [`CallId`].
 pub const CALL_ID: &str = "x-request-id";
@@ -16,7 +16,7 @@ impl CallId {
 
     /// One that nobody has.
     pub fn random() -> Self {
-        Self(format!("{:016x}{:016x}", random_u64(), random_u64()).into())
+        Self(format!("{:016x}{:016x}", unique_u64(), unique_u64()).into())
     }
 
     /// One that somebody else gave: 1 to 128 characters that mean nothing in a

@@ -28,7 +28,15 @@ pub use problem::{Code, Current, Problem};
 pub use publication::{Author, Body, Draft, Payload, Publication, Transient};
 pub use state::StateEntry;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use ahash::RandomState;
 
 /// A point in time as clients see it: milliseconds since the Unix epoch.
 pub type Timestamp = u64;
@@ -49,4 +57,15 @@ pub const NAME_CHARACTERS: usize = 128;
 #[expect(clippy::expect_used, reason = "see above")]
 pub(crate) fn random_u64() -> u64 {
     getrandom::u64().expect("the operating system gives random numbers")
+}
+
+/// A number that no other call gives, on no node, as far as 64 bits go. It is no
+/// secret. Some are drawn so often that asking the operating system each time would
+/// cost more than the rest: a count is hashed under a random key.
+pub(crate) fn unique_u64() -> u64 {
+    static KEY: LazyLock<RandomState> = LazyLock::new(|| {
+        RandomState::with_seeds(random_u64(), random_u64(), random_u64(), random_u64())
+    });
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    KEY.hash_one(COUNT.fetch_add(1, Ordering::Relaxed))
 }

@@ -1,15 +1,8 @@
-use std::{
-    fmt,
-    sync::{
-        LazyLock,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::fmt;
 
-use ahash::RandomState;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use super::random_u64;
+use super::unique_u64;
 
 /// A place in a room's log: 1, 2, 3 …; 0 stands before the first message.
 pub type Seq = u64;
@@ -21,14 +14,9 @@ pub struct Epoch(u64);
 
 impl Epoch {
     /// An epoch that no other log has. One is at hand for every write to a log
-    /// that may turn out to be gone, so that asking the operating system each
-    /// time would cost more than the rest: a count is hashed under a random key.
+    /// that may turn out to be gone.
     pub fn random() -> Self {
-        static KEY: LazyLock<RandomState> = LazyLock::new(|| {
-            RandomState::with_seeds(random_u64(), random_u64(), random_u64(), random_u64())
-        });
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        Self(KEY.hash_one(COUNT.fetch_add(1, Ordering::Relaxed)))
+        Self(unique_u64())
     }
 
     /// The epoch of this number.

@@ -354,7 +354,7 @@ impl Room {
 /// The members in their order, to be written to one after the other. What that
 /// needs of each lies somewhere else and is seldom in a cache: it is read for
 /// several members beforehand, so that the processor waits for all of it at once.
-/// A third of our own share of a delivery was that waiting.
+/// About half of our own share of a delivery was that waiting (docs/benchmarks.md).
 fn warmed(seats: &[Seat]) -> impl Iterator<Item = &Seat> {
     seats.chunks(AHEAD).flat_map(|some| {
         some.iter().for_each(|seat| seat.outbound.warm());

@@ -24,7 +24,8 @@ use crate::{
     broker::RETRY_AFTER,
     config,
     model::{
-        CallId, Code, Farewell, LinkId, Problem, RoomName, Timestamp, Transport, What, wall_clock,
+        CallId, Code, Farewell, LinkId, Problem, RoomName, Timestamp, Transport, What, unique_u64,
+        wall_clock,
     },
     net::Socket,
     outbound::{Flow, Outbound},
@@ -104,8 +105,7 @@ impl Session {
         let beat = &settings.heartbeat;
         let rate = RateLimit::new(settings.limits.messages_per_second, now);
         // Half an interval at least: a client just came, it is alive.
-        let share =
-            0.5 + f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX) / 2.0;
+        let share = 0.5 + f64::from(unique_u64() as u32) / f64::from(u32::MAX) / 2.0;
         let heartbeat = Heartbeat::new(beat.interval, beat.timeout, share, now);
         let (member, requests, tracing) = match seed.role {
             Role::Member { identity, requests } => {
