@@ -17,7 +17,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use futures_util::future::BoxFuture;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::value::RawValue;
 
 use crate::model::{LifeId, LinkId, RoomName, SessionId, Status, Timestamp, UserId};
@@ -43,9 +43,15 @@ pub struct Entry {
     /// What the user said of itself, wherever; the newest of several nodes holds.
     pub said: Option<Said>,
     /// How many sessions that node has; none while a grace lasts.
+    #[serde(deserialize_with = "sessions")]
     pub sessions: usize,
     /// When the first of them came.
     pub since: Timestamp,
+}
+
+/// A number of sessions that a node can have: the sum of all nodes' has to fit too.
+fn sessions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    usize::try_from(u32::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
 /// What a user said of itself.

@@ -84,11 +84,11 @@ impl Here {
     /// Tells the trace; what it does not take is counted.
     fn tell(&mut self, happening: Option<Happening>, dropped: u64) {
         let one = u64::from(happening.is_some());
-        self.dropped += dropped;
+        self.dropped = self.dropped.saturating_add(dropped);
         let traced = Traced { happening: happening.map(Box::new), dropped: self.dropped };
         match self.sink.try_send(traced) {
             Ok(()) => self.dropped = 0,
-            Err(_) => self.dropped += one,
+            Err(_) => self.dropped = self.dropped.saturating_add(one),
         }
     }
 }

@@ -54,6 +54,7 @@ mod unix_sockets;
 mod architecture;
 mod demo;
 mod durable;
+mod fuzzing;
 mod logs;
 mod metrics;
 mod operating;

@@ -12,6 +12,7 @@ use super::{
     entry::{self, RollVersion},
     logs::millis,
     node::Node,
+    perhaps::Perhaps,
     script::{ADMIT, ATTEMPT, ORDER, TELL},
 };
 use crate::{
@@ -81,15 +82,16 @@ impl Node {
     ) -> Result<(Vec<(LifeId, UserId, Entry)>, Option<entry::RollVersion>), Unavailable> {
         let mut all = cmd("HGETALL");
         all.arg(self.names.who(room));
-        let fields: Vec<(String, String)> = self.command(&all).await?;
+        let fields: Vec<(Perhaps<String>, Perhaps<String>)> = self.command(&all).await?;
         let mut version = None;
         let mut entries = Vec::with_capacity(fields.len());
-        for (field, value) in fields {
-            if field.is_empty() {
-                version = entry::RollVersion::parse(&value);
+        for (Perhaps(field), Perhaps(value)) in fields {
+            if field.as_deref() == Some("") {
+                version = value.as_deref().and_then(RollVersion::parse);
                 continue;
             }
-            let known = field.split_once('\0').and_then(|(life, user)| {
+            let known = field.zip(value).and_then(|(field, value)| {
+                let (life, user) = field.split_once('\0')?;
                 let entry = serde_json::from_str(&value).ok()?;
                 Some((LifeId::named(life), UserId::parse(user).ok()?, entry))
             });

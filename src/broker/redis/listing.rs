@@ -5,6 +5,7 @@ use redis::cmd;
 
 use super::{
     node::Node,
+    perhaps::understood,
     script::HEADCOUNT,
     servers::{Master, Masters},
 };
@@ -73,7 +74,8 @@ impl Node {
     ) -> Result<(u64, Vec<String>), Unavailable> {
         let mut scan = cmd("SCAN");
         scan.arg(from).arg("MATCH").arg(pattern).arg("COUNT").arg(count);
-        self.command_at(server, &scan).await
+        let (next, keys) = self.command_at(server, &scan).await?;
+        Ok((next, understood(keys).collect()))
     }
 
     /// Where the room's log ends; nothing where it went meanwhile.

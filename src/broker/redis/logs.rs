@@ -9,14 +9,14 @@ use std::{
 };
 
 use futures_util::future::FutureExt;
-use log::warn;
-use redis::{FromRedisValue, Value, cmd, from_redis_value};
+use redis::{FromRedisValue, Value, cmd};
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use super::{
     RedisBroker, entry,
     node::Node,
+    perhaps::{self, Perhaps, odd, understood},
     script::{Call, INBOX, PAGE, PUBLISH, SEEN, SNAPSHOT, STATE, TOUCH},
 };
 use crate::{
@@ -38,10 +38,10 @@ const SUBSCRIBE: Duration = Duration::from_secs(3);
 const KEPT: u64 = 300_000;
 
 /// The hash of a room's state: each value behind its version.
-type StoredState = Vec<(String, String)>;
+type StoredState = Vec<(Perhaps<String>, Perhaps<String>)>;
 
 /// An entry of a stream: its id, and `t`, its time, `d`, what it says.
-type StreamEntry = (String, (String, Timestamp, String, Vec<u8>));
+type StreamEntry = Perhaps<(String, (String, Timestamp, String, Vec<u8>))>;
 
 impl Node {
     /// A call that reads a room within its bounds.
@@ -237,14 +237,8 @@ pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// An answer of a script of another version is no answer.
-fn odd() -> Unavailable {
-    warn!("Redis holds something that this version does not understand");
-    Unavailable::Unreachable
-}
-
 fn next<T: FromRedisValue>(answer: &mut impl Iterator<Item = Value>) -> Result<T, Unavailable> {
-    from_redis_value(answer.next().unwrap_or(Value::Nil)).map_err(|_| odd())
+    perhaps::read(answer.next().unwrap_or(Value::Nil))
 }
 
 fn position(epoch: &str, seq: Seq) -> Result<Position, Unavailable> {
@@ -257,20 +251,25 @@ fn raw(json: String) -> Option<Arc<RawValue>> {
 
 /// The state from its hash: each value behind its version.
 fn read_state(state: StoredState) -> Vec<StateEntry> {
-    let read = |(key, held): (String, String)| {
-        let (version, value) = held.split_once(' ')?;
-        let (version, value) = (version.parse().ok()?, raw(value.to_owned())?);
+    let read = |(Perhaps(key), Perhaps(held)): (Perhaps<String>, Perhaps<String>)| {
+        let (key, (version, value)) = (key?, read_value(&held?)?);
         Some(StateEntry { key: key.into(), value, version })
     };
     state.into_iter().filter_map(read).collect()
 }
 
+/// A value of the state behind its version.
+pub(super) fn read_value(held: &str) -> Option<(Seq, Arc<RawValue>)> {
+    let (version, value) = held.split_once(' ')?;
+    Some((version.parse().ok()?, raw(value.to_owned())?))
+}
+
 fn read_entries(room: &RoomName, epoch: Epoch, entries: Vec<StreamEntry>) -> Vec<Arc<Publication>> {
-    let read = |(id, (_, timestamp, _, stored)): StreamEntry| {
+    let read = |(id, (_, timestamp, _, stored)): (String, (_, Timestamp, _, Vec<u8>))| {
         let seq = id.split_once('-')?.0.parse().ok()?;
         stored::decode(room, Position { epoch, seq }, timestamp, &stored).map(Arc::new)
     };
-    entries.into_iter().filter_map(read).collect()
+    understood(entries).filter_map(read).collect()
 }
 
 impl Broker for RedisBroker {

@@ -21,6 +21,7 @@
 mod bridge;
 mod cluster;
 mod entry;
+mod events;
 mod feed;
 mod feeding;
 mod hooking;
@@ -31,10 +32,12 @@ mod logs;
 mod names;
 mod node;
 mod outbox;
+mod perhaps;
 mod posts;
 mod pulse;
 mod repair;
 mod reports;
+mod reread;
 mod script;
 mod servers;
 mod table;
@@ -43,7 +46,7 @@ use std::sync::Arc;
 
 use crate::{backend::Hooks, config::Settings};
 
-pub use self::outbox::RedisOutbox;
+pub use self::{outbox::RedisOutbox, reread::reread};
 
 use self::{bridge::RedisBridge, node::Node, servers::Servers};
 

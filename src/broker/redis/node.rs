@@ -22,6 +22,7 @@ use super::{
     hooking::Hooking,
     life::OwnLife,
     names::Names,
+    perhaps,
     posts::Posts,
     script::Call,
     servers::{Connection, Master, Masters, Servers},
@@ -189,7 +190,7 @@ impl Node {
             Err(error) if is_unknown(&error) => commands.query(&call.in_full()).await,
             answer => answer,
         };
-        answer.map_err(|error| self.failed(made, &error))
+        answer.map_err(|error| self.failed(made, &error)).and_then(perhaps::read)
     }
 
     /// Runs a script whose effect is to be on replicas before it is answered.
@@ -215,7 +216,7 @@ impl Node {
         if replicas < wanted {
             return Err(Unavailable::Unreplicated);
         }
-        redis::from_redis_value(value).map_err(|error| self.failed(made, &error.into()))
+        perhaps::read(value)
     }
 
     /// Runs a command.
@@ -224,7 +225,8 @@ impl Node {
         command: &redis::Cmd,
     ) -> Result<T, Unavailable> {
         let Link { made, mut commands, .. } = self.link()?;
-        commands.query(command).await.map_err(|error| self.failed(made, &error))
+        let answer = commands.query(command).await;
+        answer.map_err(|error| self.failed(made, &error)).and_then(perhaps::read)
     }
 
     /// Runs a command on one of the masters.
@@ -234,7 +236,8 @@ impl Node {
         command: &redis::Cmd,
     ) -> Result<T, Unavailable> {
         let Link { made, mut commands, .. } = self.link()?;
-        commands.query_at(master, command).await.map_err(|error| self.failed(made, &error))
+        let answer = commands.query_at(master, command).await;
+        answer.map_err(|error| self.failed(made, &error)).and_then(perhaps::read)
     }
 
     /// The master that the connection made by this try leads to.

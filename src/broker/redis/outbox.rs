@@ -15,23 +15,23 @@ use futures_util::future::{BoxFuture, FutureExt, join_all, join3};
 use indexmap::IndexSet;
 use log::{info, warn};
 use redis::cmd;
-use serde::Deserialize;
 use tokio::{
     sync::Notify,
     time::{sleep, timeout},
 };
 
 use super::{
-    entry::{self, Heard},
+    events,
     hooking::{Hooking, letters},
     logs::millis,
     node::Node,
+    perhaps::{Perhaps, understood},
     script::{DELIVERER, EXPECT_NO_MORE, RESIGN, TAKE, TAKEN},
 };
 use crate::{
-    backend::{Event, Hooks, Outbox, Resync, Wants, What},
+    backend::{Event, Hooks, Outbox, Resync, Wants},
     broker::Unavailable,
-    model::{Epoch, LifeId, RoomName, Timestamp, UserId},
+    model::{Epoch, LifeId, RoomName, Timestamp},
 };
 
 /// So many rooms are looked at at once.
@@ -52,9 +52,8 @@ const LOOKED_FOR: u64 = 60_000;
 /// looking again whether there is something to do.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// An event in its stream: its place, and its fields by their names.
-#[rustfmt::skip]
-type Stored = (String, (String, String, String, String, String, String, String, String));
+/// An event in its stream, behind its place.
+type Stored = (String, Perhaps<events::Fields>);
 
 /// The outbox of all nodes.
 pub struct RedisOutbox {
@@ -96,14 +95,6 @@ struct Waiting {
     count: usize,
     owed: bool,
     events: Vec<Event>,
-}
-
-/// What a script says of a room whose events were left out.
-#[derive(Deserialize)]
-struct State {
-    lost: u64,
-    count: usize,
-    members: Option<Vec<UserId>>,
 }
 
 impl RedisOutbox {
@@ -178,13 +169,16 @@ impl RedisOutbox {
             while self.delivers() {
                 let mut pop = cmd("SPOP");
                 pop.arg(self.node.names.ready()).arg(AT_ONCE);
-                let Ok(rooms) = self.node.command::<Vec<String>>(&pop).await else { break };
-                for room in &rooms {
+                let Ok(rooms) = self.node.command::<Vec<Perhaps<String>>>(&pop).await else {
+                    break;
+                };
+                let count = rooms.len();
+                for room in understood(rooms) {
                     for lane in &self.lanes {
-                        lane.add(RoomName::named(room));
+                        lane.add(RoomName::named(&room));
                     }
                 }
-                if rooms.len() < AT_ONCE {
+                if count < AT_ONCE {
                     break;
                 }
             }
@@ -208,7 +202,7 @@ impl RedisOutbox {
         let expected = self.node.names.expected();
         let mut all = cmd("ZRANGE");
         all.arg(&expected).arg(0).arg(-1);
-        let rooms: Vec<String> = self.node.command(&all).await?;
+        let rooms: Vec<String> = understood(self.node.command(&all).await?).collect();
         let mut sums = vec![(0_usize, None::<Timestamp>); self.lanes.len()];
         for rooms in rooms.chunks(AT_ONCE) {
             let seen = rooms.iter().map(|room| self.look(hooking, RoomName::named(room)));
@@ -275,12 +269,8 @@ impl RedisOutbox {
         let (count, owed, stored): (usize, bool, Vec<Stored>) = self.node.run(call).await?;
         let (mut events, mut odd) = (Vec::with_capacity(stored.len()), Vec::new());
         for (place, fields) in stored {
-            let (_, fresh, _, kind, _, user, _, data) = fields;
-            match what(room, &kind, &user, data).zip(timestamp(&place)) {
-                Some((what, timestamp)) => {
-                    let id = format!("{fresh}-{place}").into();
-                    events.push(Event { id, timestamp, room: Some(room.clone()), what });
-                }
+            match fields.0.and_then(|fields| events::read(room, &place, fields)) {
+                Some(event) => events.push(event),
                 None => odd.push(place),
             }
         }
@@ -370,28 +360,4 @@ impl Outbox for RedisOutbox {
     fn done<'a>(&'a self, hook: usize, events: &'a [Event]) -> BoxFuture<'a, ()> {
         self.done(hook, events).boxed()
     }
-}
-
-/// When an event was written: what its place in the stream begins with.
-fn timestamp(place: &str) -> Option<Timestamp> {
-    place.split_once('-')?.0.parse().ok()
-}
-
-fn what(room: &RoomName, kind: &str, user: &str, data: String) -> Option<What> {
-    Some(match kind {
-        "o" => What::Occupied,
-        "v" => What::Vacated,
-        "j" => What::Joined(UserId::parse(user).ok()?),
-        "l" => What::Left(UserId::parse(user).ok()?),
-        "m" => match entry::heard(room, format!("m {data}").as_bytes())? {
-            Heard::Published(entry) => What::Message(Arc::new(entry)),
-            Heard::Transient(_) | Heard::Told(_) => return None,
-        },
-        "r" => {
-            let State { lost, count, members } = serde_json::from_str(&data).ok()?;
-            let members = if count == 0 { Some(Vec::new()) } else { members };
-            What::Resync(Resync { lost, count, members })
-        }
-        _ => return None,
-    })
 }

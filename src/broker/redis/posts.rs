@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{bridge::RedisBridge, node::Node};
+use super::{bridge::RedisBridge, entry::written, node::Node, perhaps::understood};
 use crate::{
     broker::Unavailable,
     cluster::{Posted, Whisper},
@@ -64,6 +64,16 @@ impl Posts {
     }
 }
 
+/// Reads a word, and says it again; none where it is not understood.
+pub(super) fn reread(payload: &[u8]) -> Option<Vec<u8>> {
+    let mut word = serde_json::from_slice(payload).ok()?;
+    if let Word::Whisper { whisper, .. } = &mut word {
+        let known: Whisper = serde_json::from_str(whisper.get()).ok()?;
+        *whisper = to_raw_value(&known).ok()?;
+    }
+    Some(written(&word))
+}
+
 /// A session of this node answers a request of another.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -84,8 +94,8 @@ impl Node {
         let life = self.life();
         let mut links = cmd("HKEYS");
         links.arg(self.names.links(&RoomName::inbox(user)));
-        let lives: Vec<String> = self.command(&links).await?;
-        if lives.iter().all(|it| it == life.as_str()) {
+        let lives = self.command(&links).await?;
+        if understood::<String>(lives).all(|it| it == life.as_str()) {
             return Ok(Posted::Unknown);
         }
         let (answer, answered) = oneshot::channel();

@@ -2,7 +2,6 @@
 //! those left behind, and learns of orders.
 
 use std::{
-    collections::HashMap,
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
@@ -21,6 +20,7 @@ use super::{
     bridge::RedisBridge,
     feed::Feeds,
     node::Node,
+    perhaps::{Perhaps, understood},
     script::{BEAT, CONDEMN, Call, REAP},
 };
 use crate::{
@@ -76,10 +76,13 @@ struct Heartbeat {
 }
 
 /// What stands in the stream of orders: an id, and the field `o`.
-type StreamedOrder = (String, (String, String));
+type StreamedOrder = (String, Perhaps<(String, String)>);
 
 /// What a beat is answered by.
-type Beaten = (bool, HashMap<String, u64>, Vec<String>, Vec<StreamedOrder>);
+type Beaten = (bool, Vec<CountedLife>, Vec<Perhaps<String>>, Vec<StreamedOrder>);
+
+/// A life, and how often it beat.
+type CountedLife = (Perhaps<String>, Perhaps<u64>);
 
 impl RedisBridge {
     /// Beats, unless it does.
@@ -214,11 +217,11 @@ impl Node {
         let last_order = new.last().map_or(last_order, |(id, _)| id.clone());
         Ok(Heartbeat {
             counted,
-            lives: lives.into_iter().map(|(life, beat)| (LifeId::named(&life), beat)).collect(),
-            dying: dying.iter().map(|life| LifeId::named(life)).collect(),
+            lives: lives.into_iter().filter_map(beating).collect(),
+            dying: understood(dying).map(|life| LifeId::named(&life)).collect(),
             owned,
             standing,
-            orders: new.iter().filter_map(|(_, (_, order))| read_order(order)).collect(),
+            orders: new.into_iter().filter_map(|(_, order)| read_order(order, |it| it.1)).collect(),
             last_order: Some(last_order),
         })
     }
@@ -239,9 +242,9 @@ impl Node {
         self.command::<u64>(&over).await?;
         let mut standing = cmd("ZRANGE");
         standing.arg(self.names.revoked()).arg(0).arg(-1);
-        let standing: Vec<String> = self.command(&standing).await?;
+        let standing: Vec<Perhaps<String>> = self.command(&standing).await?;
         let last = last.into_iter().next().map_or_else(|| "0-0".to_owned(), |(id, _)| id);
-        Ok((last, standing.iter().filter_map(|order| read_order(order)).collect()))
+        Ok((last, standing.into_iter().filter_map(|order| read_order(order, |it| it)).collect()))
     }
 
     /// Whether the master is still one, and how many replicas it has.
@@ -297,7 +300,8 @@ impl Node {
         let index = self.names.rooms_of(life);
         let mut count = 0;
         loop {
-            let rooms: Vec<String> = self.command(cmd("SMEMBERS").arg(&index)).await?;
+            let rooms = self.command(cmd("SMEMBERS").arg(&index)).await?;
+            let rooms: Vec<String> = understood(rooms).collect();
             if rooms.is_empty() {
                 break;
             }
@@ -333,8 +337,12 @@ impl Node {
     }
 }
 
-fn read_order(order: &str) -> Option<Order> {
-    let read = serde_json::from_str(order).ok();
+fn beating((Perhaps(life), Perhaps(beat)): CountedLife) -> Option<(LifeId, u64)> {
+    Some((LifeId::named(&life?), beat?))
+}
+
+fn read_order<T>(order: Perhaps<T>, text: impl Fn(T) -> String) -> Option<Order> {
+    let read = order.0.and_then(|order| serde_json::from_str(&text(order)).ok());
     if read.is_none() {
         warn!("an order that this version does not understand was passed over");
     }

@@ -2,7 +2,10 @@
 
 use redis::cmd;
 
-use super::node::Node;
+use super::{
+    node::Node,
+    perhaps::{Perhaps, understood},
+};
 use crate::{broker::Unavailable, cluster::NodeReport, model::LifeId};
 
 /// How long, in milliseconds, a report is kept that no other follows.
@@ -19,9 +22,9 @@ impl Node {
 
     /// What the other nodes that beat said last.
     pub(super) async fn reports(&self) -> Result<Vec<NodeReport>, Unavailable> {
-        let lives: Vec<String> = self.command(cmd("HKEYS").arg(self.names.lives())).await?;
-        let others: Vec<LifeId> =
-            lives.iter().map(|life| LifeId::named(life)).filter(|it| !self.is_own(it)).collect();
+        let lives = self.command(cmd("HKEYS").arg(self.names.lives())).await?;
+        let lives = understood::<String>(lives).map(|life| LifeId::named(&life));
+        let others: Vec<LifeId> = lives.filter(|it| !self.is_own(it)).collect();
         if others.is_empty() {
             return Ok(Vec::new());
         }
@@ -29,8 +32,7 @@ impl Node {
         for life in &others {
             read.arg(self.names.report(life));
         }
-        let reports: Vec<Option<String>> = self.command(&read).await?;
-        let read = |report: &String| serde_json::from_str(report).ok();
-        Ok(reports.iter().flatten().filter_map(read).collect())
+        let reports: Vec<Perhaps<String>> = self.command(&read).await?;
+        Ok(understood(reports).filter_map(|report| serde_json::from_str(&report).ok()).collect())
     }
 }

@@ -1,6 +1,6 @@
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::field::{Field, kind};
@@ -21,9 +21,9 @@ macro_rules! known_fields {
                 Self { $($field: Field::absent($name),)* }
             }
 
-            fn named(&mut self, name: &[u8]) -> Option<&mut Field<'a>> {
-                match std::str::from_utf8(name) {
-                    $(Ok($name) => Some(&mut self.$field),)*
+            fn named(&mut self, name: &str) -> Option<&mut Field<'a>> {
+                match name {
+                    $($name => Some(&mut self.$field),)*
                     _ => None,
                 }
             }
@@ -88,8 +88,9 @@ impl<'de> Visitor<'de> for Collect {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
         let mut fields = Fields::none();
-        while let Some(field) = map.next_key_seed(Name(&mut fields))? {
-            match field {
+        // Names are taken as they stand there, which they have to as JSON does.
+        while let Some(quoted) = map.next_key::<&RawValue>()? {
+            match unquoted(quoted.get()).and_then(|name| fields.named(&name)) {
                 Some(field) => field.set(map.next_value()?),
                 None => {
                     map.next_value::<IgnoredAny>()?;
@@ -100,26 +101,11 @@ impl<'de> Visitor<'de> for Collect {
     }
 }
 
-/// Finds the field of a name. The name is taken as bytes: one with half a
-/// surrogate pair is JSON, if not text, and no reason to refuse the message.
-struct Name<'f, 'a>(&'f mut Fields<'a>);
-
-impl<'f, 'de> DeserializeSeed<'de> for Name<'f, 'de> {
-    type Value = Option<&'f mut Field<'de>>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_bytes(self)
+/// The name in these quotes. None where it has half a surrogate pair: that is JSON,
+/// if not text, and no reason to refuse the message.
+fn unquoted(name: &str) -> Option<Cow<'_, str>> {
+    if name.contains('\\') {
+        return serde_json::from_str(name).ok().map(Cow::Owned);
     }
-}
-
-impl<'f, 'de> Visitor<'de> for Name<'f, 'de> {
-    type Value = Option<&'f mut Field<'de>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name of a field")
-    }
-
-    fn visit_bytes<E: Error>(self, name: &[u8]) -> Result<Self::Value, E> {
-        Ok(self.0.named(name))
-    }
+    Some(Cow::Borrowed(name.trim_matches('"')))
 }

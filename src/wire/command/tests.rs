@@ -12,6 +12,15 @@ fn problem(text: &str) -> Problem {
 }
 
 #[test]
+fn a_name_that_is_not_json_is_bad_json() {
+    for name in ["ro\0om", r"\u0061"] {
+        let text = format!("{{\"type\": \"ping\", \"{name}\u{1}\": 0}}");
+        assert_eq!(problem(&text).code, Code::BadJson, "{text:?}");
+    }
+    assert!(parse(r#"{"typ\u0065": "ping", "\u0000": 0, "\ud800": 0}"#).command.is_ok());
+}
+
+#[test]
 fn every_type_is_read() {
     let epoch = "00000000000000ff";
     let table = [

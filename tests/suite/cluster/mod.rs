@@ -12,6 +12,7 @@ mod inboxes;
 mod messages;
 mod people;
 // Something fails, and comes back.
+mod damage;
 mod death;
 mod failover;
 mod loss;
