@@ -13,8 +13,13 @@ use std::{fs, path::Path, sync::LazyLock};
 use proptest::{prelude::*, sample::Index};
 use rookery::broker::redis::reread;
 
-/// The files of a target's corpus by their names.
-fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
+/// The files of a target by their names.
+type Corpus = Vec<(String, Vec<u8>)>;
+
+/// What a target does with bytes.
+type Check = fn(&[u8]);
+
+fn corpus(target: &str) -> Corpus {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let files = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
     let named = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
@@ -25,11 +30,11 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 /// The targets, each with what it checks.
-const TARGETS: [(&str, fn(&[u8])); 3] =
+const TARGETS: [(&str, Check); 3] =
     [("frame", frame::check), ("command", command::check), ("redis", redis::check)];
 
 /// Those of the targets, in their order.
-static CORPORA: LazyLock<Vec<Vec<(String, Vec<u8>)>>> =
+static CORPORA: LazyLock<Vec<Corpus>> =
     LazyLock::new(|| TARGETS.iter().map(|(target, _)| corpus(target)).collect());
 
 #[test]
