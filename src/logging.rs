@@ -20,9 +20,11 @@ pub fn start(settings: &Log) {
     let filters = env::var("RUST_LOG").ok().filter(|filters| !filters.is_empty());
     let filters = filters.unwrap_or_else(|| settings.level.clone());
     // What the client library of Redis has to say of a cluster in motion, the
-    // bridge says once.
+    // bridge says once. Where the server listens and that it ends, this program
+    // says itself.
     let mut logger = Builder::new();
-    logger.filter_module("redis", LevelFilter::Error).parse_filters(&filters);
+    logger.filter_module("redis", LevelFilter::Error);
+    logger.filter_module("actix_server", LevelFilter::Warn).parse_filters(&filters);
     if settings.format == LogFormat::Json {
         logger.format(|to, record| writeln!(to, "{}", Line::of(record)));
         panic::set_hook(Box::new(panicked));

@@ -192,9 +192,7 @@ impl RedisBridge {
                 Ok(Ok((commands, writes, master))) => {
                     act.node.set_link(Some(Link { made, commands, writes, master }));
                     act.link = State::Made(made);
-                    if act.node.condition.reconnects.fetch_add(1, Ordering::Relaxed) > 0 {
-                        info!("connected to Redis again");
-                    }
+                    act.node.condition.reconnects.fetch_add(1, Ordering::Relaxed);
                     act.feeds_due = true;
                     act.beat(ctx);
                 }
@@ -214,8 +212,11 @@ impl RedisBridge {
 
     /// The connection for commands does what it should.
     pub(super) fn works(&mut self) {
-        self.failures = 0;
+        if std::mem::take(&mut self.failures) > 0 {
+            info!("connected to Redis");
+        }
         self.node.condition.full.store(false, Ordering::Release);
+        self.node.condition.refused.store(false, Ordering::Release);
     }
 
     /// Connects: at once, then after growing pauses.
@@ -236,7 +237,10 @@ impl RedisBridge {
         if self.link != State::Made(made) || self.node.servers.sharded() {
             return;
         }
-        warn!("the connection to Redis is lost");
+        // Once, however often a new one does no better.
+        if self.failures == 0 {
+            warn!("the connection to Redis is lost");
+        }
         self.node.set_link(None);
         // Without a connection nobody was seen to be alive.
         self.lives.forget();

@@ -333,7 +333,9 @@ impl Broker for RedisBroker {
     fn health(&self) -> Health {
         let Node { condition, .. } = &*self.0;
         let is = |flag: &AtomicBool| flag.load(Ordering::Acquire);
-        let problem = if !is(&condition.linked) {
+        let problem = if !is(&condition.fed) && is(&condition.refused) {
+            Some("Redis refuses what this node needs: its log has the command")
+        } else if !is(&condition.linked) {
             Some("Redis cannot be reached")
         } else if is(&condition.full) {
             Some("Redis takes no writes for want of memory")

@@ -89,6 +89,8 @@ pub(super) struct Condition {
     pub(super) fed: AtomicBool,
     /// Whether Redis takes no writes, for want of memory.
     pub(super) full: AtomicBool,
+    /// Whether Redis refused a command since this node last beat.
+    pub(super) refused: AtomicBool,
     /// How long the last probe took, in microseconds.
     pub(super) probe_lag: AtomicU64,
     /// How many replicas the master has now.
@@ -264,12 +266,15 @@ impl Node {
         }
         if error.is_unrecoverable_error() || error.is_io_error() || moved {
             debug!("a command to Redis failed: {error}");
+            self.condition.refused.store(false, Ordering::Release);
             let timeout = error.is_timeout();
             if let Some(bridge) = self.bridge.get().filter(|_| !timeout) {
                 bridge.do_send(LinkFailed { made });
             }
-        } else {
+        } else if !self.condition.refused.swap(true, Ordering::AcqRel) {
             warn!("Redis refused a command: {error}");
+        } else {
+            debug!("Redis refused another command: {error}");
         }
         Unavailable::Unreachable
     }

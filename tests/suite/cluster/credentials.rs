@@ -2,8 +2,12 @@
 
 use std::process::Output;
 
+use serde_json::json;
+
 use super::pair::Pair;
-use crate::harness::{Certificates, Directory, Process, RedisServer, node_process, rookery};
+use crate::harness::{
+    Certificates, Directory, Process, RedisServer, eventually, node_process, rookery,
+};
 
 async fn assert_works(nodes: [&Process; 2]) {
     let (mut alice, mut bob) =
@@ -24,10 +28,18 @@ async fn a_password_is_given() {
     assert_works(nodes.each_ref()).await;
 }
 
+/// The command of docs/operations.md that makes the user of a node.
+fn documented_user() -> Vec<&'static str> {
+    let document = include_str!("../../../docs/operations.md");
+    let line = document.lines().find(|line| line.starts_with("ACL SETUSER rookery "));
+    let words = line.expect("the document has the command").split(' ');
+    words.map(|word| if word == ">PASSWORD" { ">open@sesame" } else { word }).collect()
+}
+
 #[tokio::test]
-async fn a_user_of_an_access_list_is_given() {
+async fn a_user_of_an_access_list_needs_no_more_than_is_documented() {
     let redis = RedisServer::start().await;
-    redis.command(&["ACL", "SETUSER", "rookery", "on", ">open@sesame", "~*", "&*", "+@all"]);
+    redis.command(&documented_user());
     let url = redis.url_of("rookery", "open%40sesame");
     let nodes = [node_process(&url, "n1", &[]).await, node_process(&url, "n2", &[]).await];
     assert_works(nodes.each_ref()).await;
@@ -38,6 +50,35 @@ async fn a_user_of_an_access_list_is_given() {
     redis.command(&["CLIENT", "KILL", "USER", "rookery"]);
     pair.goes_on(10).await;
     pair.end().await;
+    // What else there is: state, the inbox, lists, revocations.
+    let mut alice = nodes[0].member("alice", "lobby").await;
+    alice.set("lobby", "color", json!("red")).await;
+    alice.history("lobby", json!({})).await;
+    alice.members("lobby").await;
+    alice.write(json!({"type": "direct", "to": "carol", "content": "hello"})).await;
+    let mut carol = nodes[1].client("carol").await;
+    carol.expect("direct").await;
+    carol.ask(json!({"type": "seen", "seq": 1}), "ack").await;
+    assert_eq!(redis.command(&["ACL", "LOG"]), "", "something is not allowed");
+}
+
+#[tokio::test]
+async fn what_an_access_list_does_not_allow_is_said_once() {
+    let redis = RedisServer::start().await;
+    redis.command(&documented_user());
+    let url = redis.url_of("rookery", "open%40sesame");
+    // The keys of another server.
+    let node = node_process(&url, "n1", &[("ROOKERY__BROKER__PREFIX", "other")]).await;
+    eventually("a problem that says what to do", async || {
+        let health = node.get("/readyz").await.json();
+        let problem = health["broker"]["problem"].as_str()?.to_owned();
+        problem.contains("its log has the command").then_some(())
+    })
+    .await;
+    redis.command(&["ACL", "SETUSER", "rookery", "~other:*", "&other:*"]);
+    super::until_ready(&node, true).await;
+    let log = node.log();
+    assert_eq!(log.matches("Redis refused a command").count(), 1, "{log}");
 }
 
 #[tokio::test]
