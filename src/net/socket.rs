@@ -9,7 +9,7 @@ use std::{
 use log::debug;
 use socket2::SockRef;
 use tokio::{
-    io::Interest,
+    io::{Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 
@@ -43,6 +43,22 @@ impl Socket {
             Self::Tcp(stream) => stream.try_read(buffer),
             Self::Tls(stream) => stream.try_read(buffer),
             Self::Unix(stream) => stream.try_read(buffer),
+        }
+    }
+
+    /// The same into a buffer that need not be filled with zeros before, but for TLS.
+    ///
+    /// # Errors
+    /// As those of [`try_read`](Self::try_read).
+    pub fn try_read_buf(&self, buffer: &mut ReadBuf<'_>) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read_buf(buffer),
+            Self::Tls(stream) => {
+                let read = stream.try_read(buffer.initialize_unfilled())?;
+                buffer.advance(read);
+                Ok(read)
+            }
+            Self::Unix(stream) => stream.try_read_buf(buffer),
         }
     }
 

@@ -44,4 +44,8 @@ impl Transport for Numbered {
         *rest = BytesMut::new();
         Ok(length)
     }
+
+    fn warm(&self) {
+        self.socket.warm();
+    }
 }

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { after, before, describe, test } from "node:test";
-import { Server, launchBrowser, openWindow } from "./harness.mjs";
+import { Server, eventually, launchBrowser, openWindow } from "./harness.mjs";
 import { KEY, SETTINGS, backend, enterAdmin, startTrace } from "./admin-hands.mjs";
 
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
@@ -51,16 +51,6 @@ function adminTest(name, body, settings = SETTINGS) {
     }
   });
 }
-
-const eventually = async (what, probe) => {
-  const end = Date.now() + 30_000;
-  for (;;) {
-    const found = await probe();
-    if (found) return found;
-    if (Date.now() > end) throw new Error(`waited in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-};
 
 /** Opens the chat as the user of a token. */
 async function signInAs(page, token) {

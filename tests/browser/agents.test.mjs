@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { after, before, describe, test } from "node:test";
-import { Network, Server, launchBrowser, openWindow, signIn } from "./harness.mjs";
+import { Network, Server, eventually, launchBrowser, openWindow, signIn } from "./harness.mjs";
 import { DemoFleet, enterFleet, makeAgent } from "./agents-fleet.mjs";
 
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
@@ -71,15 +71,6 @@ const shownNames = async (page) => {
     all.map((each) => [Number(each.getAttribute("aria-rowindex")), each.querySelector(".agent-name").textContent]),
   );
   return rows.sort(([one], [other]) => one - other).map(([, name]) => name);
-};
-const eventually = async (what, probe) => {
-  const end = Date.now() + 30_000;
-  for (;;) {
-    const found = await probe();
-    if (found) return found;
-    if (Date.now() > end) throw new Error(`waited in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 };
 /** Does a canvas show anything? */
 const isDrawn = (canvas) =>

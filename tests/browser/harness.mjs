@@ -303,3 +303,13 @@ export function texts(page) {
   return page.locator("#log .text").allTextContents();
 }
 
+/** Asks again and again until there is an answer, and gives it. */
+export async function eventually(what, probe) {
+  const end = Date.now() + 30_000;
+  for (;;) {
+    const found = await probe();
+    if (found) return found;
+    if (Date.now() > end) throw new Error(`waited in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::Scope,
     http::{
-        body, call_id,
+        body, call_id, entrance,
         failure::{Failure, Told},
         peer, socket,
     },
@@ -62,7 +62,7 @@ pub(super) async fn trace(
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Failure> {
     let opened = open(&request, &services).await;
-    opened.inspect_err(|failure| services.metrics.upgrades_refused.count(failure.cause()))
+    opened.inspect_err(|failure| entrance::refused(&request, &services, failure))
 }
 
 async fn open(
