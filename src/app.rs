@@ -64,9 +64,11 @@ impl Application {
     /// What keeps it from starting, in words for people.
     pub async fn build(settings: Settings) -> anyhow::Result<Self> {
         let certificate = Certificate::load(&settings.tls)?.map(Arc::new);
+        let patience = settings.heartbeat.interval + settings.heartbeat.timeout;
         let (mut listeners, mut places) = (Vec::new(), Vec::new());
         for listen in &settings.server.listen {
-            let bound = Listener::bind(listen, certificate.is_some(), settings.server.unix_mode);
+            let mode = settings.server.unix_mode;
+            let bound = Listener::bind(listen, certificate.is_some(), mode, patience);
             let failed = || format!("server.listen: cannot listen at {listen}");
             let (listener, place) = bound.with_context(failed)?;
             listeners.push(listener);

@@ -12,6 +12,6 @@ pub use self::{
     connection::{Connection, Origin},
     handshake::{Handshakes, Refusal, Tls},
     listener::{Listener, Place, SocketFile},
-    socket::{Socket, tune},
+    socket::Socket,
     tls::TlsStream,
 };

@@ -22,7 +22,7 @@ use log::debug;
 
 use crate::{
     http::{self, Upgradable, upgrade},
-    net::{Connection, Listener, Socket, Tls, tune},
+    net::{Connection, Listener, Socket, Tls},
     session::Services,
 };
 
@@ -45,7 +45,6 @@ type Accepted = (Connection, Protocol, Option<SocketAddr>);
 /// What keeps them from starting.
 pub(crate) fn serve(services: &Arc<Services>, listeners: Vec<Listener>) -> anyhow::Result<Server> {
     let settings = &services.settings;
-    let patience = settings.heartbeat.interval + settings.heartbeat.timeout;
     let mut builder = Server::build()
         .workers(settings.server.workers())
         .max_concurrent_connections(settings.server.max_connections)
@@ -63,7 +62,6 @@ pub(crate) fn serve(services: &Arc<Services>, listeners: Vec<Listener>) -> anyho
                     fn_service(move |stream: TcpStream| {
                         let (handshakes, metrics) = (handshakes.clone(), metrics.clone());
                         async move {
-                            tune(&stream, patience);
                             let peer = stream.peer_addr().ok();
                             match handshakes.accept(stream).await {
                                 Ok(stream) => Ok(accepted(Socket::Tls(Box::new(stream)), peer)),
@@ -81,7 +79,6 @@ pub(crate) fn serve(services: &Arc<Services>, listeners: Vec<Listener>) -> anyho
             }
             Listener::Tcp(socket) => builder.listen("rookery", socket, move || {
                 fn_service(move |stream: TcpStream| async move {
-                    tune(&stream, patience);
                     let peer = stream.peer_addr().ok();
                     Ok(accepted(Socket::Tcp(stream), peer))
                 })

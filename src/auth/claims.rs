@@ -38,13 +38,17 @@ pub(super) struct Claims {
 
 impl Claims {
     /// Reads the payload of a token.
-    pub(super) fn parse(json: &str) -> Result<Self, AuthError> {
-        let mut from = serde_json::Deserializer::from_str(json);
-        serde_path_to_error::deserialize(&mut from).map_err(|error| {
-            let path = error.path().to_string();
-            unfit(path.split(['.', '[']).next().unwrap_or_default())
-        })
+    pub(super) fn parse(json: &[u8]) -> Result<Self, AuthError> {
+        serde_json::from_slice(json).map_err(|_| fault(json))
     }
+}
+
+/// What is wrong with a payload: it is read once more, this time with its path.
+fn fault(json: &[u8]) -> AuthError {
+    let mut from = serde_json::Deserializer::from_slice(json);
+    let read: Result<Claims, _> = serde_path_to_error::deserialize(&mut from);
+    let path = read.err().map(|error| error.path().to_string()).unwrap_or_default();
+    unfit(path.split(['.', '[']).next().unwrap_or_default())
 }
 
 /// The error for a claim that is missing or does not fit.

@@ -71,7 +71,7 @@ where
     })
 }
 
-/// Writes the answer; where it is 101, the session begins.
+/// Writes the answer; where it is 101, the session begins and writes it.
 async fn answer<B>(
     services: &Arc<Services>,
     mut connection: Http,
@@ -83,9 +83,16 @@ where
 {
     let seed = response.extensions_mut().remove::<Seed>();
     let (head, body) = response.into_parts();
-    let size = if seed.is_some() { BodySize::None } else { body.size() };
+    if let Some(seed) = seed {
+        write(&mut connection, Message::Item((head, BodySize::None)))?;
+        let parts = connection.into_parts();
+        let (socket, answer) = (parts.io.into_socket(), parts.write_buf.freeze());
+        seed.start(Worker::current(services), socket, answer, parts.read_buf);
+        return Ok(());
+    }
+    let size = body.size();
     write(&mut connection, Message::Item((head, size)))?;
-    if seed.is_none() && !matches!(size, BodySize::None | BodySize::Sized(0)) {
+    if !matches!(size, BodySize::None | BodySize::Sized(0)) {
         let mut body = pin!(body);
         while let Some(chunk) = poll_fn(|cx| body.as_mut().poll_next(cx)).await {
             let chunk = chunk.map_err(|error| io::Error::other(error.into().to_string()))?;
@@ -94,13 +101,8 @@ where
         }
         write(&mut connection, Message::Chunk(None))?;
     }
-    flush(&mut connection).await?;
-    // What follows a refused upgrade on this connection is unknown.
-    if let Some(seed) = seed {
-        let parts = connection.into_parts();
-        seed.start(Worker::current(services), parts.io.into_socket(), parts.read_buf);
-    }
-    Ok(())
+    // What follows a refused upgrade on this connection is unknown: it ends here.
+    Ok(flush(&mut connection).await?)
 }
 
 type Frame = Message<(Response<()>, BodySize)>;

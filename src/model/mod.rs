@@ -51,12 +51,24 @@ pub fn wall_clock() -> Timestamp {
 /// Text of at most this many characters is accepted as a name of a user or a room.
 pub const NAME_CHARACTERS: usize = 128;
 
-/// Fills a value with random bits. The operating system's generator does not
-/// fail on the systems this server runs on; if it ever did, unpredictable ids
-/// could not be had and going on would be worse than stopping the task.
+/// Random bits. The operating system's generator does not fail on the systems
+/// this server runs on; if it ever did, unpredictable ids could not be had and
+/// going on would be worse than stopping the task.
 #[expect(clippy::expect_used, reason = "see above")]
+fn random<const BYTES: usize>() -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes).expect("the operating system gives random numbers");
+    bytes
+}
+
+/// A random number that nobody can guess.
 pub(crate) fn random_u64() -> u64 {
-    getrandom::u64().expect("the operating system gives random numbers")
+    u64::from_ne_bytes(random())
+}
+
+/// The same with twice as many bits.
+fn random_u128() -> u128 {
+    u128::from_ne_bytes(random())
 }
 
 /// A number that no other call gives, on no node, as far as 64 bits go. It is no

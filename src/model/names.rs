@@ -2,7 +2,7 @@ use std::{borrow::Borrow, fmt, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{NAME_CHARACTERS, random_u64};
+use super::{NAME_CHARACTERS, random_u64, random_u128};
 
 /// Why a text is no name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -133,7 +133,7 @@ impl RoomName {
 
     /// The room that is `user`'s inbox.
     pub fn inbox(user: &UserId) -> Self {
-        Self(format!("@{user}").into())
+        Self(["@", user.as_str()].concat().into())
     }
 
     /// Whether this room is somebody's inbox.
@@ -170,7 +170,7 @@ impl SessionId {
     /// guess it, and a checksum over them and the user, so that any node can
     /// tell whose it is.
     pub fn random(user: &str) -> Self {
-        let random = format!("{:016x}{:016x}", random_u64(), random_u64());
+        let random = format!("{:032x}", random_u128());
         let checksum = checksum(&random, user);
         Self(format!("{random}{checksum:016x}").into())
     }

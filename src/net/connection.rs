@@ -60,7 +60,12 @@ impl AsyncRead for Connection {
         loop {
             ready!(self.0.poll_read_ready(cx))?;
             match self.0.try_read_buf(buf) {
-                Ok(_) => return Poll::Ready(Ok(())),
+                Ok(_) => {
+                    if buf.remaining() > 0 {
+                        self.0.note_drained();
+                    }
+                    return Poll::Ready(Ok(()));
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }

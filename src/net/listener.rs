@@ -6,6 +6,7 @@ use std::{
         net::UnixListener,
     },
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use log::{debug, info};
@@ -15,6 +16,12 @@ use crate::config::Listen;
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 4096;
+
+/// How much unsent data the kernel holds for one connection before it says that
+/// it takes no more. What waits beyond that waits in the lanes, where newer
+/// values replace older ones and where its size is known and bounded.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 32 * 1024;
 
 /// What listens.
 #[derive(Debug)]
@@ -49,14 +56,21 @@ pub struct SocketFile {
 impl Listener {
     /// Listens at the address. With TLS where there is a certificate
     /// (`certified`) and the address does not say otherwise; `mode` is that of
-    /// Unix sockets.
+    /// Unix sockets. `patience` is how long a peer may leave what was sent to it
+    /// unacknowledged: the kernel then ends the connection, also where the network
+    /// vanished without a word.
     ///
     /// # Errors
     /// As the operating system says; where somebody else listens there.
-    pub fn bind(listen: &Listen, certified: bool, mode: u32) -> io::Result<(Self, Place)> {
+    pub fn bind(
+        listen: &Listen,
+        certified: bool,
+        mode: u32,
+        patience: Duration,
+    ) -> io::Result<(Self, Place)> {
         match listen {
             Listen::Tcp { address, .. } => {
-                let (socket, tls) = (listen_tcp(*address)?, listen.is_tls(certified));
+                let (socket, tls) = (listen_tcp(*address, patience)?, listen.is_tls(certified));
                 let place = Place::Tcp(socket.local_addr()?, tls);
                 Ok((if tls { Self::Tls(socket) } else { Self::Tcp(socket) }, place))
             }
@@ -68,16 +82,32 @@ impl Listener {
     }
 }
 
-fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen_tcp(address: SocketAddr, patience: Duration) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    tune(&socket, patience)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
+}
+
+/// Sets options that each accepted connection inherits, so that none has to be set
+/// anew for each.
+fn tune(socket: &Socket, patience: Duration) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    // Elsewhere the heartbeat alone ends a connection whose peer vanished.
+    #[cfg(target_os = "linux")]
+    {
+        socket.set_tcp_user_timeout(Some(patience))?;
+        socket.set_tcp_notsent_lowat(UNSENT)?;
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = patience;
+    Ok(())
 }
 
 fn listen_unix(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
@@ -145,6 +175,31 @@ impl Drop for SocketFile {
             .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.id);
         if ours && let Err(error) = fs::remove_file(&self.path) {
             debug!("{}: could not be removed: {error}", self.path.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpStream};
+
+    use socket2::SockRef;
+
+    use super::*;
+
+    #[test]
+    fn an_accepted_connection_has_the_options_of_its_listener() {
+        let patience = Duration::from_millis(4_500);
+        let listener = listen_tcp((Ipv4Addr::LOCALHOST, 0).into(), patience).unwrap();
+        let _peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let options = SockRef::from(&accepted);
+        assert!(options.tcp_nodelay().unwrap());
+        #[cfg(target_os = "linux")]
+        {
+            assert_eq!(options.tcp_user_timeout().unwrap(), Some(patience));
+            assert_eq!(options.tcp_notsent_lowat().unwrap(), UNSENT);
         }
     }
 }

@@ -15,12 +15,6 @@ use tokio::{
 
 use super::tls::TlsStream;
 
-/// How much unsent data the kernel holds for one connection before it says that
-/// it takes no more. What waits beyond that waits in the lanes, where newer
-/// values replace older ones and where its size is known and bounded.
-#[cfg(target_os = "linux")]
-const UNSENT: u32 = 32 * 1024;
-
 /// A socket to a client. All calls go without waiting: where they can do nothing
 /// now they say [`io::ErrorKind::WouldBlock`].
 #[derive(Debug)]
@@ -161,23 +155,4 @@ fn be_patient(stream: &TcpStream, patience: Duration) {
     }
     #[cfg(not(target_os = "linux"))]
     let _ = (stream, patience);
-}
-
-/// Sets the options of an accepted connection. `patience` is how long a peer
-/// may leave what was sent to it unacknowledged: the kernel then ends the
-/// connection, also where the network vanished without a word.
-pub fn tune(stream: &TcpStream, patience: Duration) {
-    let socket = SockRef::from(stream);
-    let set = socket.set_tcp_nodelay(true);
-    // Elsewhere the heartbeat alone ends a connection whose peer vanished.
-    #[cfg(target_os = "linux")]
-    let set = set
-        .and_then(|()| socket.set_tcp_user_timeout(Some(patience)))
-        .and_then(|()| socket.set_tcp_notsent_lowat(UNSENT));
-    #[cfg(not(target_os = "linux"))]
-    let _ = patience;
-    if let Err(error) = set {
-        // The peer may be gone already; the session would find out as well.
-        debug!("socket options could not be set: {error}");
-    }
 }

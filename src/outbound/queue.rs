@@ -69,6 +69,8 @@ pub struct Outbound {
 struct Inner {
     /// Whether nothing waits and nothing hinders: what comes is written at once.
     clear: bool,
+    /// Whether nothing is to be written yet.
+    held: bool,
     flow: Flow,
     /// Set when the connection is to end; nothing is queued after it.
     farewell: Option<Farewell>,
@@ -104,6 +106,7 @@ impl Outbound {
             bounds,
             inner: RefCell::new(Inner {
                 clear: true,
+                held: false,
                 lanes: Lanes::default(),
                 head: Bytes::new(),
                 transport: Some(transport),
@@ -260,6 +263,21 @@ impl Outbound {
         self.inner.borrow().farewell
     }
 
+    /// From here on nothing is written until [`release`](Self::release), or until
+    /// the connection is to end: what is said in a moment goes in one write.
+    pub fn hold(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.held = inner.farewell.is_none();
+        inner.clear = false;
+    }
+
+    /// Writes what was held, as far as the transport takes it.
+    pub fn release(&self) -> Flow {
+        let mut inner = self.inner.borrow_mut();
+        inner.held = false;
+        inner.write(self.protocol)
+    }
+
     /// Writes what waits, as far as the transport takes it.
     pub fn flush(&self) -> Flow {
         self.inner.borrow_mut().write(self.protocol)
@@ -373,6 +391,7 @@ impl Inner {
             self.note_dropped();
         }
         self.clear = false;
+        self.held = false;
         // Behind all lanes, not in the control lane: it is the last frame.
         self.lanes.push_last(frame);
         self.farewell = Some(farewell);
@@ -401,7 +420,7 @@ impl Inner {
     }
 
     fn write(&mut self, protocol: Protocol) -> Flow {
-        while self.flow == Flow::Idle {
+        while self.flow == Flow::Idle && !self.held {
             if self.head.is_empty() {
                 match self.lanes.next_chunk(protocol) {
                     Some(chunk) => {

@@ -6,12 +6,12 @@ use actix::prelude::*;
 
 use super::{
     following::Need,
-    messages::{Connect, Disconnect, Register, SetStatus, Track, Untrack, Unwatch, Watch, WhoIs},
+    messages::{Register, Request, Requests, Ticket},
     neighbours::Question,
     outbox::Answer,
     supervisor::PresenceSupervisor,
 };
-use crate::model::{RoomName, wall_clock};
+use crate::model::{RoomName, UserId, WorkerId, wall_clock};
 
 impl Handler<Register> for PresenceSupervisor {
     type Result = ();
@@ -21,88 +21,58 @@ impl Handler<Register> for PresenceSupervisor {
     }
 }
 
-impl Handler<Connect> for PresenceSupervisor {
+impl Handler<Requests> for PresenceSupervisor {
     type Result = ();
 
-    fn handle(&mut self, Connect { link, worker, profile }: Connect, ctx: &mut Self::Context) {
-        self.guarded(ctx, |it| it.roster.connect(link, worker, profile, wall_clock()));
+    /// What follows from requests that came together is sent when all are handled.
+    fn handle(&mut self, Requests(requests): Requests, ctx: &mut Self::Context) {
+        for request in requests {
+            self.guard(|it| it.fulfil(request));
+        }
+        self.guarded(ctx, |_| {});
     }
 }
 
-impl Handler<Disconnect> for PresenceSupervisor {
-    type Result = ();
-
-    fn handle(&mut self, Disconnect { link }: Disconnect, ctx: &mut Self::Context) {
-        self.guarded(ctx, |it| it.roster.disconnect(link, Instant::now()));
-    }
-}
-
-impl Handler<Track> for PresenceSupervisor {
-    type Result = ();
-
-    fn handle(&mut self, message: Track, ctx: &mut Self::Context) {
-        let Track { ticket, worker, link, room } = message;
-        self.guarded(ctx, |it| {
-            let answer = match it.roster.track(link, &room, wall_clock()) {
-                Ok(()) => Answer::Members(ticket, room),
-                Err(_) => Answer::RoomFull(ticket),
-            };
-            it.ask(Question { worker, answer, entrant: Some(link) });
-        });
-    }
-}
-
-impl Handler<Untrack> for PresenceSupervisor {
-    type Result = ();
-
-    fn handle(&mut self, Untrack { link, room }: Untrack, ctx: &mut Self::Context) {
-        self.guarded(ctx, |it| it.roster.untrack(link, &room));
-    }
-}
-
-impl Handler<SetStatus> for PresenceSupervisor {
-    type Result = ();
-
-    fn handle(&mut self, SetStatus { link, status, meta }: SetStatus, ctx: &mut Self::Context) {
-        self.guarded(ctx, |it| it.roster.set_status(link, status, meta, wall_clock()));
-    }
-}
-
-impl Handler<WhoIs> for PresenceSupervisor {
-    type Result = ();
-
-    fn handle(&mut self, WhoIs { ticket, worker, room }: WhoIs, ctx: &mut Self::Context) {
-        self.guarded(ctx, |it| it.who_is(worker, ticket, room));
-    }
-}
-
-impl Handler<Watch> for PresenceSupervisor {
-    type Result = ();
-
-    fn handle(&mut self, Watch { ticket, worker, users }: Watch, ctx: &mut Self::Context) {
-        self.guarded(ctx, |it| {
-            for user in &users {
-                it.watched.entry(user.clone()).or_default().insert(worker);
-                if let Some(neighbours) = &mut it.neighbours {
-                    neighbours.need(&RoomName::inbox(user), Need::Watched);
-                }
+impl PresenceSupervisor {
+    fn fulfil(&mut self, request: Request) {
+        match request {
+            Request::Connect { link, worker, profile } => {
+                self.roster.connect(link, worker, profile, wall_clock());
             }
-            it.ask(Question { worker, answer: Answer::Watched(ticket, users), entrant: None });
-        });
-    }
-}
-
-impl Handler<Unwatch> for PresenceSupervisor {
-    type Result = ();
-
-    fn handle(&mut self, Unwatch { worker, user }: Unwatch, ctx: &mut Self::Context) {
-        self.guarded(ctx, |it| {
-            let Some(workers) = it.watched.get_mut(&user) else { return };
-            workers.remove(&worker);
-            if workers.is_empty() {
-                it.watched.remove(&user);
-                it.need_no_more(&RoomName::inbox(&user), Need::Watched);
+            Request::Disconnect { link } => self.roster.disconnect(link, Instant::now()),
+            Request::Track { ticket, worker, link, room } => {
+                let answer = match self.roster.track(link, &room, wall_clock()) {
+                    Ok(()) => Answer::Members(ticket, room),
+                    Err(_) => Answer::RoomFull(ticket),
+                };
+                self.ask(Question { worker, answer, entrant: Some(link) });
             }
-        });
+            Request::Untrack { link, room } => self.roster.untrack(link, &room),
+            Request::SetStatus { link, status, meta } => {
+                self.roster.set_status(link, status, meta, wall_clock());
+            }
+            Request::WhoIs { ticket, worker, room } => self.who_is(worker, ticket, room),
+            Request::Watch { ticket, worker, users } => self.watch(ticket, worker, users),
+            Request::Unwatch { worker, user } => self.unwatch(worker, &user),
+        }
+    }
+
+    fn watch(&mut self, ticket: Ticket, worker: WorkerId, users: Vec<UserId>) {
+        for user in &users {
+            self.watched.entry(user.clone()).or_default().insert(worker);
+            if let Some(neighbours) = &mut self.neighbours {
+                neighbours.need(&RoomName::inbox(user), Need::Watched);
+            }
+        }
+        self.ask(Question { worker, answer: Answer::Watched(ticket, users), entrant: None });
+    }
+
+    fn unwatch(&mut self, worker: WorkerId, user: &UserId) {
+        let Some(workers) = self.watched.get_mut(user) else { return };
+        workers.remove(&worker);
+        if workers.is_empty() {
+            self.watched.remove(user);
+            self.need_no_more(&RoomName::inbox(user), Need::Watched);
+        }
     }
 }

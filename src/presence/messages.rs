@@ -21,7 +21,7 @@ pub struct Ticket(pub u64);
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub enum News {
-    /// The answer to [`Track`] and to [`WhoIs`].
+    /// The answer to [`Request::Track`] and to [`Request::WhoIs`].
     Members {
         /// Of the question.
         ticket: Ticket,
@@ -30,17 +30,17 @@ pub enum News {
         /// How many are there.
         count: usize,
     },
-    /// The answer to [`Track`] where the room takes no more sessions.
+    /// The answer to [`Request::Track`] where the room takes no more sessions.
     RoomFull {
         /// Of the question.
         ticket: Ticket,
     },
-    /// The answer to [`WhoIs`] where the other nodes cannot be asked now.
+    /// The answer to [`Request::WhoIs`] where the other nodes cannot be asked now.
     Unreachable {
         /// Of the question.
         ticket: Ticket,
     },
-    /// The answer to [`Watch`].
+    /// The answer to [`Request::Watch`].
     Watched {
         /// Of the question.
         ticket: Ticket,
@@ -73,103 +73,88 @@ pub struct Register {
     pub news: Recipient<News>,
 }
 
-/// A connection of a user began.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Connect {
-    /// The connection.
-    pub link: LinkId,
-    /// Where it lives.
-    pub worker: WorkerId,
-    /// Whose it is.
-    pub profile: Arc<Profile>,
+/// What a worker tells presence and asks of it, by its [`Line`](super::Line).
+#[derive(Debug)]
+pub enum Request {
+    /// A connection of a user began, or shows something else of its user now.
+    Connect {
+        /// The connection.
+        link: LinkId,
+        /// Where it lives.
+        worker: WorkerId,
+        /// Whose it is.
+        profile: Arc<Profile>,
+    },
+    /// A connection ended; its user leaves after the grace.
+    Disconnect {
+        /// The connection.
+        link: LinkId,
+    },
+    /// A session became a member; answered with [`News::Members`] or
+    /// [`News::RoomFull`].
+    Track {
+        /// For the answer.
+        ticket: Ticket,
+        /// Who asks.
+        worker: WorkerId,
+        /// The session's connection.
+        link: LinkId,
+        /// The room.
+        room: RoomName,
+    },
+    /// A session is no member any more, by its own will.
+    Untrack {
+        /// The session's connection.
+        link: LinkId,
+        /// The room.
+        room: RoomName,
+    },
+    /// A user says something new of itself.
+    SetStatus {
+        /// A connection of the user.
+        link: LinkId,
+        /// What to show.
+        status: Status,
+        /// What to show besides; unchanged where there is none.
+        meta: Option<Arc<RawValue>>,
+    },
+    /// Who is in a room? Answered with [`News::Members`] or [`News::Unreachable`].
+    WhoIs {
+        /// For the answer.
+        ticket: Ticket,
+        /// Who asks.
+        worker: WorkerId,
+        /// The room.
+        room: RoomName,
+    },
+    /// The worker wants to know of changes in these users' state; answered with
+    /// [`News::Watched`].
+    Watch {
+        /// For the answer.
+        ticket: Ticket,
+        /// Who asks.
+        worker: WorkerId,
+        /// The users.
+        users: Vec<UserId>,
+    },
+    /// The worker does not want to know of this user any more.
+    Unwatch {
+        /// Who asked.
+        worker: WorkerId,
+        /// The user.
+        user: UserId,
+    },
 }
 
-/// A connection ended; its user leaves after the grace.
-#[derive(Message)]
+/// Requests of one worker, in their order.
+#[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Disconnect {
-    /// The connection.
-    pub link: LinkId,
-}
-
-/// A session became a member; answered with [`News::Members`] or
-/// [`News::RoomFull`].
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Track {
-    /// For the answer.
-    pub ticket: Ticket,
-    /// Who asks.
-    pub worker: WorkerId,
-    /// The session's connection.
-    pub link: LinkId,
-    /// The room.
-    pub room: RoomName,
-}
-
-/// A session is no member any more, by its own will.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Untrack {
-    /// The session's connection.
-    pub link: LinkId,
-    /// The room.
-    pub room: RoomName,
-}
-
-/// A user says something new of itself.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct SetStatus {
-    /// A connection of the user.
-    pub link: LinkId,
-    /// What to show.
-    pub status: Status,
-    /// What to show besides; unchanged where there is none.
-    pub meta: Option<Arc<RawValue>>,
-}
+pub struct Requests(pub Vec<Request>);
 
 /// The node ends: all of its users leave now.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Finish;
-
-/// Asks who is in a room; answered with [`News::Members`] or
-/// [`News::Unreachable`].
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct WhoIs {
-    /// For the answer.
-    pub ticket: Ticket,
-    /// Who asks.
-    pub worker: WorkerId,
-    /// The room.
-    pub room: RoomName,
-}
-
-/// A worker wants to know of changes in these users' state; answered with
-/// [`News::Watched`].
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Watch {
-    /// For the answer.
-    pub ticket: Ticket,
-    /// Who asks.
-    pub worker: WorkerId,
-    /// The users.
-    pub users: Vec<UserId>,
-}
-
-/// A worker does not want to know of this user any more.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Unwatch {
-    /// Who asked.
-    pub worker: WorkerId,
-    /// The user.
-    pub user: UserId,
-}
 
 /// Asks who is in a room, for somebody who is no worker: members and their
 /// number, as for a client.

@@ -15,6 +15,7 @@ mod backends;
 mod following;
 mod handlers;
 mod inquiries;
+mod line;
 mod messages;
 mod neighbours;
 mod outbox;
@@ -24,9 +25,10 @@ mod telling;
 #[cfg(test)]
 mod tests;
 
+pub use line::Line;
 pub use messages::{
-    Connect, Disconnect, Find, Finish, Headcount, Inspect, Largest, News, Register, RoomsOf,
-    SetStatus, Survey, Ticket, Track, Untrack, Unwatch, Watch, Whereabouts, WhoIs,
+    Find, Finish, Headcount, Inspect, Largest, News, Register, Request, Requests, RoomsOf, Survey,
+    Ticket, Whereabouts,
 };
 pub use roster::{Effect, RoomFull, Roster};
 pub use supervisor::PresenceSupervisor;

@@ -98,15 +98,16 @@ impl PresenceSupervisor {
         self.traced = Some(told);
     }
 
-    /// Does what a message asks, and what follows from it. A defect that shows
-    /// as a panic costs the message it showed in, not who is where: an actor
-    /// that panics is gone, whoever supervises it.
+    /// Does what a message asks, and what follows from it.
     pub(super) fn guarded(&mut self, ctx: &mut Context<Self>, act: impl FnOnce(&mut Self)) {
-        let done = panic::catch_unwind(AssertUnwindSafe(|| {
-            act(self);
-            self.settle(ctx);
-        }));
-        if done.is_err() {
+        self.guard(act);
+        self.guard(|it| it.settle(ctx));
+    }
+
+    /// A defect that shows as a panic costs the message it showed in, not who is
+    /// where: an actor that panics is gone, whoever supervises it.
+    pub(super) fn guard(&mut self, act: impl FnOnce(&mut Self)) {
+        if panic::catch_unwind(AssertUnwindSafe(|| act(self))).is_err() {
             error!("a message to presence was given up after a panic");
         }
     }

@@ -28,7 +28,7 @@ impl Handler<Attach> for RoomSupervisor {
         if let Some(outbound) = outbound {
             let inbox = RoomName::inbox(&profile.user);
             let (worker, known) = (self.worker, profile.clone());
-            self.presence.do_send(presence::Connect { link, worker, profile: known });
+            self.presence.say(presence::Request::Connect { link, worker, profile: known });
             let attached = Attached { outbound, session, profile, rooms: AHashSet::new() };
             self.attached.insert(link, attached);
             self.enter(inbox, Waiting::Attach { link, welcome: Box::new(welcome), done }, ctx);
@@ -68,7 +68,7 @@ impl Handler<Leave> for RoomSupervisor {
     fn handle(&mut self, Leave { link, id, room: name }: Leave, _: &mut Self::Context) {
         let Some(attached) = self.attached.get_mut(&link) else { return };
         if attached.rooms.remove(&name) {
-            self.presence.do_send(presence::Untrack { link, room: name.clone() });
+            self.presence.say(presence::Request::Untrack { link, room: name.clone() });
             let (user, session) = (&attached.profile.user, &attached.session);
             self.traces.note(Some(user), Some(session), Some(&name), || What::Left);
         }
@@ -89,9 +89,9 @@ impl Handler<Detach> for RoomSupervisor {
 
     fn handle(&mut self, Detach { link }: Detach, _: &mut Self::Context) {
         let Some(attached) = self.attached.remove(&link) else { return };
-        self.presence.do_send(presence::Disconnect { link });
+        self.presence.say(presence::Request::Disconnect { link });
         for user in self.watchers.forget(link) {
-            self.presence.do_send(presence::Unwatch { worker: self.worker, user });
+            self.presence.say(presence::Request::Unwatch { worker: self.worker, user });
         }
         let inbox = RoomName::inbox(&attached.profile.user);
         for name in attached.rooms.iter().chain([&inbox]) {
@@ -111,7 +111,7 @@ impl Handler<ListMembers> for RoomSupervisor {
         let (done, answer) = oneshot::channel();
         let worker = self.worker;
         let ticket = self.ticket(Question::Members(link, id, room.clone(), done));
-        self.presence.do_send(presence::WhoIs { ticket, worker, room });
+        self.presence.say(presence::Request::WhoIs { ticket, worker, room });
         settled(answer)
     }
 }
@@ -128,6 +128,6 @@ impl Handler<Renew> for RoomSupervisor {
             }
         }
         let worker = self.worker;
-        self.presence.do_send(presence::Connect { link, worker, profile });
+        self.presence.say(presence::Request::Connect { link, worker, profile });
     }
 }

@@ -149,7 +149,7 @@ impl RoomSupervisor {
             None => return self.abandon(&room, link),
         };
         let ticket = self.ticket(Question::Join(entrant, snapshot));
-        self.presence.do_send(presence::Track { ticket, worker, link, room });
+        self.presence.say(presence::Request::Track { ticket, worker, link, room });
     }
 
     /// Step 4.
@@ -293,7 +293,7 @@ impl RoomSupervisor {
         for publication in inbox.unseen.iter().chain(&after) {
             queue_entry(&outbound, publication, publication.author.user.as_ref() == Some(&user));
         }
-        outbound.flush();
+        outbound.release();
         let (session, user_hash) = (attached.session.clone(), user_hash(&user));
         let protocol = outbound.protocol();
         room.seat(Seat {
@@ -339,7 +339,7 @@ impl RoomSupervisor {
             && let Some(attached) = self.attached.get_mut(link)
             && attached.rooms.remove(name)
         {
-            self.presence.do_send(presence::Untrack { link: *link, room: name.clone() });
+            self.presence.say(presence::Request::Untrack { link: *link, room: name.clone() });
         }
         self.abandon(name, waiting.link());
         waiting.fail(Problem::from(unavailable).in_room(name));

@@ -64,7 +64,7 @@ impl RoomSupervisor {
         self.metrics.logs_restarted.inc();
         let worker = self.worker;
         let ticket = self.ticket(Question::Restart(room.clone(), snapshot));
-        self.presence.do_send(presence::WhoIs { ticket, worker, room });
+        self.presence.say(presence::Request::WhoIs { ticket, worker, room });
     }
 
     pub(super) fn restarted(

@@ -20,7 +20,7 @@ use crate::{
     metrics::{Metrics, WorkerMetrics},
     model::{Code, Farewell, LinkId, Problem, Profile, RoomName, SessionId, WorkerId},
     outbound::Outbound,
-    presence::{self, News, PresenceSupervisor, Ticket},
+    presence::{self, News, Ticket},
     trace::Traces,
     wire::{Event, RequestId},
 };
@@ -59,7 +59,7 @@ pub(super) enum Question {
 pub struct RoomSupervisor {
     pub(super) worker: WorkerId,
     pub(super) broker: Arc<dyn Broker>,
-    pub(super) presence: Addr<PresenceSupervisor>,
+    pub(super) presence: presence::Line,
     /// How the broker sees this actor; set when it starts.
     pub(super) subscriber: Option<Subscriber>,
     pub(super) links: Links,
@@ -97,7 +97,7 @@ impl RoomSupervisor {
     /// worker's connections.
     pub fn new(
         broker: Arc<dyn Broker>,
-        presence: Addr<PresenceSupervisor>,
+        presence: presence::Line,
         links: Links,
         settings: &config::Settings,
         metrics: Arc<Metrics>,
@@ -241,7 +241,9 @@ impl Actor for RoomSupervisor {
         ctx.set_mailbox_capacity(MAILBOX);
         let worker = self.worker;
         self.subscriber = Some(Subscriber::new(worker, ctx.address().recipient()));
-        self.presence.do_send(presence::Register { worker, news: ctx.address().recipient() });
+        self.presence
+            .presence()
+            .do_send(presence::Register { worker, news: ctx.address().recipient() });
     }
 }
 
@@ -358,9 +360,11 @@ impl Drop for RoomSupervisor {
         if std::thread::panicking() {
             error!("a room supervisor ended by a panic; its sessions are closed");
         }
-        for (link, attached) in &self.attached {
-            self.presence.do_send(presence::Disconnect { link: *link });
+        for attached in self.attached.values() {
             attached.outbound.close(Farewell::Internal, false);
         }
+        self.presence.flush();
+        let gone = self.attached.keys().map(|link| presence::Request::Disconnect { link: *link });
+        self.presence.presence().do_send(presence::Requests(gone.collect()));
     }
 }

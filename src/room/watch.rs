@@ -129,7 +129,7 @@ impl Handler<Watch> for RoomSupervisor {
             }
             let worker = self.worker;
             let ticket = self.ticket(Question::Watch(link, id, done));
-            self.presence.do_send(presence::Watch { ticket, worker, users });
+            self.presence.say(presence::Request::Watch { ticket, worker, users });
         }
         settled(answer)
     }
@@ -141,7 +141,7 @@ impl Handler<Unwatch> for RoomSupervisor {
     fn handle(&mut self, Unwatch { link, users }: Unwatch, _: &mut Self::Context) {
         for user in users {
             if self.watchers.remove(link, &user) {
-                self.presence.do_send(presence::Unwatch { worker: self.worker, user });
+                self.presence.say(presence::Request::Unwatch { worker: self.worker, user });
             }
         }
     }

@@ -202,6 +202,7 @@ impl Session {
                 act.done(ctx);
             }
             Ok(Err(problem)) if problem.code == Code::Unavailable => {
+                act.outbound.release();
                 ctx.run_later(RETRY_AFTER, Self::attach);
             }
             Ok(Err(_)) | Err(_) => act.end(Farewell::Internal, false, ctx),

@@ -89,7 +89,7 @@ impl Session {
             Command::Status { status, meta } => {
                 let link = self.link();
                 self.trace(None, || What::Status { status });
-                self.services().presence.do_send(presence::SetStatus { link, status, meta });
+                self.worker.presence.say(presence::Request::SetStatus { link, status, meta });
                 self.ack(&id, None, false);
                 Ok(())
             }

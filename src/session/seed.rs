@@ -1,7 +1,7 @@
 use std::{convert::Infallible, rc::Rc};
 
 use actix::prelude::*;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use tokio::sync::oneshot;
 
@@ -62,11 +62,17 @@ pub struct Seed {
 }
 
 impl Seed {
-    /// Starts the session on a socket that is its own from here on; `early` is
-    /// what came behind the request for the upgrade.
-    pub fn start(self, worker: Rc<Worker>, socket: Rc<Socket>, early: BytesMut) {
+    /// Starts the session on a socket that is its own from here on. `answer` is that
+    /// to the request for the upgrade, for the session to write, and `early` what came
+    /// behind the request.
+    pub fn start(self, worker: Rc<Worker>, socket: Rc<Socket>, answer: Bytes, early: BytesMut) {
         let message_bytes = worker.services.settings.limits.message_bytes;
         let grown = Grown::new(&self, &worker, socket.clone());
+        grown.outbound.queue_sign(answer);
+        if let Role::Member { .. } = self.role {
+            // `welcome` is a moment away, and costs less in the same write.
+            grown.outbound.hold();
+        }
         let inbound = Inbound::new(
             socket.clone(),
             early,

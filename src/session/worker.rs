@@ -5,6 +5,7 @@ use actix::prelude::*;
 use super::services::Services;
 use crate::{
     metrics::{BEAT, WorkerMetrics},
+    presence,
     room::{Links, RoomSupervisor},
 };
 
@@ -16,6 +17,8 @@ pub struct Worker {
     pub links: Links,
     /// The actor that holds this worker's rooms.
     pub rooms: Addr<RoomSupervisor>,
+    /// This worker's way to presence.
+    pub presence: presence::Line,
     /// What this worker counts.
     pub metrics: Arc<WorkerMetrics>,
 }
@@ -42,9 +45,10 @@ impl Worker {
 
     fn start(services: &Arc<Services>, metrics: Arc<WorkerMetrics>) -> Self {
         let links = Links::default();
+        let presence = presence::Line::new(services.presence.clone());
         let rooms = RoomSupervisor::new(
             services.broker.clone(),
-            services.presence.clone(),
+            presence.clone(),
             links.clone(),
             &services.settings,
             services.metrics.clone(),
@@ -53,7 +57,7 @@ impl Worker {
         );
         let rooms = rooms.start();
         services.workers.add(rooms.clone());
-        Self { services: services.clone(), links, rooms, metrics }
+        Self { services: services.clone(), links, rooms, presence, metrics }
     }
 }
 

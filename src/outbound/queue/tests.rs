@@ -56,6 +56,32 @@ fn a_frame_begun_is_ended_before_anything_else() {
 }
 
 #[test]
+fn what_is_held_leaves_with_what_comes_after_it() {
+    let (pipe, outbound) = outbound(usize::MAX);
+    outbound.queue_sign(Bytes::from_static(b"answer "));
+    outbound.hold();
+    outbound.flush();
+    outbound.send_live(&Bytes::from_static(b"live"), 1);
+    assert_eq!((outbound.flow(), pipe.writes.get()), (Flow::Idle, 0));
+    outbound.queue_sign(Bytes::from_static(b"welcome "));
+    outbound.release();
+    assert_eq!((&**pipe.taken.borrow(), pipe.writes.get()), (b"answer welcome live".as_ref(), 1));
+    outbound.send_live(&Bytes::from_static(b"!"), 1);
+    assert_eq!(pipe.writes.get(), 2);
+}
+
+#[test]
+fn a_farewell_ends_the_holding() {
+    let (pipe, outbound) = outbound(usize::MAX);
+    outbound.queue_sign(Bytes::from_static(b"answer"));
+    outbound.hold();
+    outbound.close(Farewell::Internal, true);
+    assert!(pipe.taken.borrow().starts_with(b"answer\x88"));
+    outbound.hold();
+    assert_eq!(outbound.flush(), Flow::Idle);
+}
+
+#[test]
 fn what_waited_shares_a_write() {
     let (pipe, outbound) = outbound(0);
     for _ in 0..4 {

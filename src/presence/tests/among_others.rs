@@ -135,12 +135,12 @@ async fn what_nobody_here_needs_is_followed_no_more() {
     let watching = net.stage.watch(&["ada"]);
     net.heard("lobby", "b", "bob", Some(entry("bob", 1)));
     assert_eq!(net.stage.answer(watching).await, ["ada=Online"]);
-    net.stage.presence.do_send(Disconnect { link: ada });
+    net.stage.say(Request::Disconnect { link: ada });
     net.called(Call::Unfollow("lobby".into())).await;
     net.called(told("@ada", &[("ada", None)])).await;
     assert_eq!(net.calls().await, [], "ada is watched still");
     let worker = net.stage.worker;
-    net.stage.presence.do_send(Unwatch { worker, user: id("ada") });
+    net.stage.say(Request::Unwatch { worker, user: id("ada") });
     net.called(Call::Unfollow("@ada".into())).await;
     net.heard("lobby", "b", "cyd", Some(entry("cyd", 1)));
 
@@ -187,7 +187,7 @@ async fn what_changes_while_it_is_told_is_told_once() {
     net.calls().await;
     net.cluster.tellings.forget_permits(usize::MAX);
     for status in [Status::Away, Status::Busy, Status::Away, Status::Busy] {
-        net.stage.presence.do_send(SetStatus { link: ada, status, meta: None });
+        net.stage.say(Request::SetStatus { link: ada, status, meta: None });
     }
     let first = net.calls().await;
     assert_eq!(first.len(), 2, "one for each room: {first:?}");
@@ -204,7 +204,7 @@ async fn what_did_not_arrive_is_told_again() {
     let (mut net, ada) = Network::with_ada("").await;
     net.calls().await;
     net.cluster.is_away.store(true, Ordering::Relaxed);
-    net.stage.presence.do_send(Untrack { link: ada, room: room() });
+    net.stage.say(Request::Untrack { link: ada, room: room() });
     net.called(told("lobby", &[("ada", None)])).await;
     net.called(told("lobby", &[("ada", None)])).await;
     net.cluster.is_away.store(false, Ordering::Relaxed);
@@ -216,7 +216,7 @@ async fn a_roll_is_the_sign_to_tell_again() {
     let (mut net, ada) = Network::with_ada("").await;
     net.calls().await;
     net.cluster.is_away.store(true, Ordering::Relaxed);
-    net.stage.presence.do_send(SetStatus { link: ada, status: Status::Away, meta: None });
+    net.stage.say(Request::SetStatus { link: ada, status: Status::Away, meta: None });
     assert_eq!(net.calls().await.len(), 2);
     net.cluster.is_away.store(false, Ordering::Relaxed);
     net.heard_roll("lobby", &[]);
@@ -229,7 +229,7 @@ async fn a_new_life_tells_all_it_has() {
     let (mut net, ada) = Network::with_ada("").await;
     let bob = net.stage.connect("bob");
     net.stage.track(bob);
-    net.stage.presence.do_send(Disconnect { link: ada });
+    net.stage.say(Request::Disconnect { link: ada });
     net.calls().await;
     net.hear(Heard::Anew);
     let mut calls: Vec<String> = Vec::new();
@@ -278,7 +278,7 @@ async fn who_came_too_late_on_another_node_is_put_out_again() {
 async fn a_defect_of_the_cluster_is_as_if_it_was_away() {
     let (mut net, ada) = Network::with_ada("").await;
     net.cluster.is_defect.store(true, Ordering::Relaxed);
-    net.stage.presence.do_send(SetStatus { link: ada, status: Status::Away, meta: None });
+    net.stage.say(Request::SetStatus { link: ada, status: Status::Away, meta: None });
     let away = || Call::Tell("lobby".into(), vec![("ada".into(), Some((1, Status::Away)))]);
     net.called(away()).await;
     let asked = net.stage.who_is();

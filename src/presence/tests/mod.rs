@@ -18,6 +18,7 @@ use crate::{
         Availability, LifeId, LinkId, Naming, PresenceDiff, Profile, RoomName, Status, UserId,
         WorkerId,
     },
+    presence::Request,
 };
 
 /// The queue of a worker.
@@ -53,10 +54,14 @@ impl Stage {
         Self { presence, worker, news, tickets: 0 }
     }
 
+    fn say(&self, request: Request) {
+        self.presence.do_send(Requests(vec![request]));
+    }
+
     fn connect(&self, user: &str) -> LinkId {
         let (worker, link) = (self.worker, LinkId::next());
         let profile = Arc::new(Profile { user: id(user), name: None, meta: None });
-        self.presence.do_send(Connect { link, worker, profile });
+        self.say(Request::Connect { link, worker, profile });
         link
     }
 
@@ -67,20 +72,20 @@ impl Stage {
 
     fn track(&mut self, link: LinkId) -> Ticket {
         let (ticket, worker) = (self.ticket(), self.worker);
-        self.presence.do_send(Track { ticket, worker, link, room: room() });
+        self.say(Request::Track { ticket, worker, link, room: room() });
         ticket
     }
 
     fn who_is(&mut self) -> Ticket {
         let (ticket, worker) = (self.ticket(), self.worker);
-        self.presence.do_send(WhoIs { ticket, worker, room: room() });
+        self.say(Request::WhoIs { ticket, worker, room: room() });
         ticket
     }
 
     fn watch(&mut self, users: &[&str]) -> Ticket {
         let (ticket, worker) = (self.ticket(), self.worker);
         let users = users.iter().map(|user| id(user)).collect();
-        self.presence.do_send(Watch { ticket, worker, users });
+        self.say(Request::Watch { ticket, worker, users });
         ticket
     }
 
@@ -124,7 +129,7 @@ impl Stage {
         // An inbox that nobody listens to is answered at once.
         let (ticket, worker) = (self.ticket(), self.worker);
         let room = RoomName::inbox(&id("nobody"));
-        self.presence.do_send(WhoIs { ticket, worker, room });
+        self.say(Request::WhoIs { ticket, worker, room });
         let mut came = Vec::new();
         loop {
             match self.next().await {
