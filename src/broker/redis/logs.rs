@@ -9,14 +9,14 @@ use std::{
 };
 
 use futures_util::future::FutureExt;
-use redis::{FromRedisValue, Value, cmd};
+use redis::cmd;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use super::{
     RedisBroker, entry,
     node::Node,
-    perhaps::{self, Perhaps, odd, understood},
+    perhaps::{Perhaps, odd, understood},
     script::{Call, INBOX, PAGE, PUBLISH, SEEN, SNAPSHOT, STATE, TOUCH},
 };
 use crate::{
@@ -116,25 +116,29 @@ impl Node {
         let is_followed = self.table().get(&channel).is_some();
         let call = call.arg(if is_followed { KEPT } else { 0 }).arg(millis(settings.state_ttl));
         let call = hooks.add_to(call);
-        let answer: Vec<Value> = self.run_safely(call).await?;
-        let mut answer = answer.into_iter();
-        let verdict: String = next(&mut answer)?;
-        match verdict.as_str() {
+        let answer: String = self.run_safely(call).await?;
+        let (verdict, rest) = answer.split_once(' ').unwrap_or((&answer, ""));
+        match verdict {
             "conflict" => {
-                let version = next(&mut answer)?;
-                let value: Option<String> = next(&mut answer)?;
-                Err(PublishError::Conflict(Current { value: value.and_then(raw), version }))
+                let (version, value) = match rest.split_once(' ') {
+                    Some((version, value)) => (version, raw(value.to_owned())),
+                    None => (rest, None),
+                };
+                let version = version.parse().map_err(|_| odd())?;
+                Err(PublishError::Conflict(Current { value, version }))
             }
             "full" => {
                 let (keys, bytes) = (settings.state_keys, settings.state_bytes);
                 Err(PublishError::StateFull(format!("{keys} keys, {bytes} bytes")))
             }
             verdict => {
-                let epoch: String = next(&mut answer)?;
-                let position = position(&epoch, next(&mut answer)?)?;
+                let (epoch, rest) = rest.split_once(' ').ok_or_else(odd)?;
+                let (seq, report) = rest.split_once(' ').unwrap_or((rest, ""));
+                let position = position(epoch, seq.parse().map_err(|_| odd())?)?;
                 let duplicate = verdict == "duplicate";
                 if !duplicate {
-                    let report: Vec<u64> = next(&mut answer)?;
+                    let report: Vec<u64> =
+                        report.split(' ').map_while(|count| count.parse().ok()).collect();
                     self.events_told(room, &hooks, &report);
                 }
                 if !duplicate && let Some(followed) = self.table().get(&channel) {
@@ -235,10 +239,6 @@ fn bounded(call: Call, known: (String, String, u64), settings: &RoomSettings) ->
 
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn next<T: FromRedisValue>(answer: &mut impl Iterator<Item = Value>) -> Result<T, Unavailable> {
-    perhaps::read(answer.next().unwrap_or(Value::Nil))
 }
 
 fn position(epoch: &str, seq: Seq) -> Result<Position, Unavailable> {

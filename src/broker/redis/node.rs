@@ -47,7 +47,7 @@ pub(super) struct Node {
     pub(super) lease: Duration,
     rooms: config::Rooms,
     inbox: config::Inbox,
-    link: RwLock<Option<Link>>,
+    link: RwLock<Option<Arc<Link>>>,
     table: Mutex<Table>,
     /// Wakes who sees to the table's wishes.
     pub(super) wishes: Notify,
@@ -68,7 +68,6 @@ pub(super) struct Node {
 }
 
 /// The connections for commands.
-#[derive(Clone)]
 pub(super) struct Link {
     /// By which try they were made.
     pub(super) made: u64,
@@ -144,10 +143,10 @@ impl Node {
 
     pub(super) fn set_link(&self, link: Option<Link>) {
         self.condition.linked.store(link.is_some(), Ordering::Release);
-        *self.link.write().unwrap_or_else(PoisonError::into_inner) = link;
+        *self.link.write().unwrap_or_else(PoisonError::into_inner) = link.map(Arc::new);
     }
 
-    fn link(&self) -> Result<Link, Unavailable> {
+    fn link(&self) -> Result<Arc<Link>, Unavailable> {
         let link = self.link.read().unwrap_or_else(PoisonError::into_inner);
         link.clone().ok_or(Unavailable::Unreachable)
     }
@@ -187,34 +186,36 @@ impl Node {
 
     /// Runs a script.
     pub(super) async fn run<T: FromRedisValue>(&self, call: Call) -> Result<T, Unavailable> {
-        let Link { made, mut commands, .. } = self.link()?;
-        let answer = match commands.query(&call.by_hash()).await {
+        let link = self.link()?;
+        let mut commands = link.commands.clone();
+        let answer = match commands.query(call.by_hash()).await {
             Err(error) if is_unknown(&error) => commands.query(&call.in_full()).await,
             answer => answer,
         };
-        answer.map_err(|error| self.failed(made, &error)).and_then(perhaps::read)
+        answer.map_err(|error| self.failed(link.made, &error)).and_then(perhaps::read)
     }
 
     /// Runs a script whose effect is to be on replicas before it is answered.
     pub(super) async fn run_safely<T: FromRedisValue>(&self, call: Call) -> Result<T, Unavailable> {
         let wanted = self.wanted_replicas.min(self.condition.replicas.load(Ordering::Relaxed));
-        let Link { made, mut writes, .. } = self.link()?;
-        let Connection::Single(connection) = &mut writes else { return self.run(call).await };
+        let link = self.link()?;
+        let Connection::Single(writes) = &link.writes else { return self.run(call).await };
         if wanted == 0 {
             return self.run(call).await;
         }
+        let mut writes = writes.clone();
         // On one connection, as WAIT speaks of the writes of its own.
         let mut both = pipe();
         let mut wait = cmd("WAIT");
         wait.arg(wanted).arg(REPLICATION);
-        both.add_command(call.by_hash()).add_command(wait.clone());
-        let mut answer = both.query_async::<(Value, usize)>(connection).await;
+        both.add_command(call.by_hash().clone()).add_command(wait.clone());
+        let mut answer = both.query_async::<(Value, usize)>(&mut writes).await;
         if answer.as_ref().is_err_and(is_unknown) {
             let mut both = pipe();
             both.add_command(call.in_full()).add_command(wait);
-            answer = both.query_async(connection).await;
+            answer = both.query_async(&mut writes).await;
         }
-        let (value, replicas) = answer.map_err(|error| self.failed(made, &error))?;
+        let (value, replicas) = answer.map_err(|error| self.failed(link.made, &error))?;
         if replicas < wanted {
             return Err(Unavailable::Unreplicated);
         }
@@ -226,9 +227,9 @@ impl Node {
         &self,
         command: &redis::Cmd,
     ) -> Result<T, Unavailable> {
-        let Link { made, mut commands, .. } = self.link()?;
-        let answer = commands.query(command).await;
-        answer.map_err(|error| self.failed(made, &error)).and_then(perhaps::read)
+        let link = self.link()?;
+        let answer = link.commands.clone().query(command).await;
+        answer.map_err(|error| self.failed(link.made, &error)).and_then(perhaps::read)
     }
 
     /// Runs a command on one of the masters.
@@ -237,21 +238,22 @@ impl Node {
         master: &Master,
         command: &redis::Cmd,
     ) -> Result<T, Unavailable> {
-        let Link { made, mut commands, .. } = self.link()?;
-        let answer = commands.query_at(master, command).await;
-        answer.map_err(|error| self.failed(made, &error)).and_then(perhaps::read)
+        let link = self.link()?;
+        let answer = link.commands.clone().query_at(master, command).await;
+        answer.map_err(|error| self.failed(link.made, &error)).and_then(perhaps::read)
     }
 
     /// The master that the connection made by this try leads to.
     pub(super) fn master(&self, made: u64) -> Option<Master> {
-        self.link().ok().filter(|link| link.made == made)?.master
+        self.link().ok().filter(|link| link.made == made)?.master.clone()
     }
 
     /// All masters there are.
     pub(super) async fn masters(&self) -> Result<Masters, Unavailable> {
-        let Link { made, mut commands, master, .. } = self.link()?;
-        let masters = self.servers.masters(&mut commands, master.as_ref()).await;
-        masters.map_err(|error| self.failed(made, &error))
+        let link = self.link()?;
+        let mut commands = link.commands.clone();
+        let masters = self.servers.masters(&mut commands, link.master.as_ref()).await;
+        masters.map_err(|error| self.failed(link.made, &error))
     }
 
     /// What a failure means; where it is the connection's, the bridge is told.

@@ -2,7 +2,12 @@
 
 use std::sync::LazyLock;
 
-use redis::{Cmd, Script as Hashed, ToRedisArgs, cmd};
+use redis::{Arg, Cmd, Script as Hashed, ToRedisArgs, cmd};
+
+/// About what a call of the longest script takes, a publish: it is made for every
+/// message, and is to be written without being moved.
+const ARGUMENTS: usize = 32;
+const BYTES: usize = 1024;
 
 /// What runs as one step in Redis.
 pub(super) struct Script {
@@ -72,36 +77,39 @@ impl Script {
 
     /// A call with these keys; arguments can be added.
     pub(super) fn call(&'static self, keys: impl IntoIterator<Item = String>) -> Call {
-        Call { script: self, keys: keys.into_iter().collect(), arguments: Vec::new() }
+        let keys: Vec<String> = keys.into_iter().collect();
+        let mut by_hash = Cmd::with_capacity(ARGUMENTS, BYTES);
+        by_hash.arg("EVALSHA").arg(&self.hash).arg(keys.len()).arg(keys);
+        Call { script: self, by_hash }
     }
 }
 
 /// A call of a script.
 pub(super) struct Call {
     script: &'static Script,
-    keys: Vec<String>,
-    arguments: Vec<Vec<u8>>,
+    by_hash: Cmd,
 }
 
 impl Call {
     pub(super) fn arg(mut self, argument: impl ToRedisArgs) -> Self {
-        argument.write_redis_args(&mut self.arguments);
+        self.by_hash.arg(argument);
         self
     }
 
     /// As a command that names the script, which Redis most often knows.
-    pub(super) fn by_hash(&self) -> Cmd {
-        self.command("EVALSHA", &self.script.hash)
+    pub(super) fn by_hash(&self) -> &Cmd {
+        &self.by_hash
     }
 
     /// As a command that brings the script along; Redis knows it from then on.
     pub(super) fn in_full(&self) -> Cmd {
-        self.command("EVAL", &self.script.source)
-    }
-
-    fn command(&self, verb: &str, script: &str) -> Cmd {
-        let mut command = cmd(verb);
-        command.arg(script).arg(self.keys.len()).arg(&self.keys).arg(&self.arguments);
-        command
+        let mut in_full = cmd("EVAL");
+        in_full.arg(&self.script.source);
+        for argument in self.by_hash.args_iter().skip(2) {
+            if let Arg::Simple(argument) = argument {
+                in_full.arg(argument);
+            }
+        }
+        in_full
     }
 }

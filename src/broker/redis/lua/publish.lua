@@ -5,8 +5,9 @@
 -- to the state, with its key, '1' if it has a value, the value, and the version
 -- expected or ''; keys and bytes the state may have; for how long the room is to
 -- be kept at least, and for how long if it has state; the hooks.
--- Answers {'appended', epoch, seq, report}, {'duplicate', epoch, seq},
--- {'conflict', version, value} or {'full'}.
+-- Answers in one text, which is read for every message and takes less than a list:
+-- 'appended EPOCH SEQ REPORT', 'duplicate EPOCH SEQ', 'conflict VERSION VALUE',
+-- without a value where there is none, or 'full'.
 local channel, verb, payload, fresh, known_epoch, known_seq = unpack(ARGV, 1, 6)
 local limit = { entries = tonumber(ARGV[7]), bytes = tonumber(ARGV[8]), age = tonumber(ARGV[9]) }
 local dedup = tonumber(ARGV[10])
@@ -20,7 +21,7 @@ if dedup > 0 then
   if earlier then
     local born, seq = earlier:match('^(%x+) (%d+)$')
     if born == room.born and tonumber(seq) <= room.seq then
-      return { 'duplicate', room.epoch, seq }
+      return 'duplicate ' .. room.epoch .. ' ' .. seq
     end
   end
 end
@@ -35,13 +36,13 @@ if ARGV[11] == 'set' then
     state = state - #key - #value
   end
   if expected ~= '' and tonumber(expected) ~= tonumber(version) then
-    return { 'conflict', version, value }
+    return 'conflict ' .. version .. (value and ' ' .. value or '')
   end
   if ARGV[13] == '1' then
     state = state + #key + #ARGV[14]
     local more = held and 0 or 1
     if redis.call('HLEN', KEYS[3]) + more > tonumber(ARGV[16]) or state > tonumber(ARGV[17]) then
-      return { 'full' }
+      return 'full'
     end
   end
 end
@@ -91,4 +92,4 @@ read_hooks(5, 20)
 if #hooks > 0 then
   emit('m', '', room.epoch .. ' ' .. room.seq .. ' ' .. room.clock .. ' ' .. payload)
 end
-return { 'appended', room.epoch, room.seq, report() }
+return 'appended ' .. room.epoch .. ' ' .. room.seq .. ' ' .. table.concat(report(), ' ')
