@@ -83,8 +83,12 @@ pub(crate) enum Name {
     Echo,
     /// One room, closed loop with 1, 8 and 64 messages in flight
     Inflight,
+    /// The same with one worker and with two
+    Workers,
     /// What a second node and Redis between them add
     Nodes,
+    /// Messages published by two nodes, beside `redis-benchmark` with their script
+    Publish,
     /// Memory of 5,000 idle connections, in no room and in one each
     Idle,
     /// Memory and CPU of 15,000 idle connections with heartbeats

@@ -34,6 +34,12 @@ impl Cores {
         Ok(Self { servers, generator })
     }
 
+    /// With servers that leave those cores to somebody else, and share the
+    /// generator's.
+    pub(crate) fn beside_generator(&self) -> Self {
+        Self { servers: vec![self.generator], generator: self.generator }
+    }
+
     /// From here on this thread and what it starts run on the servers' cores.
     pub(crate) fn enter_servers(&self) -> anyhow::Result<()> {
         pin(&self.servers)

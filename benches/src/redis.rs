@@ -28,9 +28,12 @@ pub(crate) struct Redis {
 impl Redis {
     /// Whether there is one to be started.
     pub(crate) fn is_installed() -> bool {
-        let mut command = Command::new("redis-server");
-        let output = command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
-        output.status().is_ok_and(|status| status.success())
+        runs("redis-server")
+    }
+
+    /// Whether `redis-benchmark` is there too.
+    pub(crate) fn has_benchmark() -> bool {
+        runs("redis-benchmark")
     }
 
     /// Starts it on the servers' cores and waits until it answers.
@@ -82,6 +85,20 @@ impl Redis {
         });
         Ok(calls.collect())
     }
+
+    /// How often it has read from connections so far.
+    pub(crate) fn reads(&self) -> anyhow::Result<u64> {
+        let info = self.client()?.command(&["INFO", "stats"])?;
+        let reads = info.lines().find_map(|line| line.strip_prefix("total_reads_processed:"));
+        Ok(reads.context("total_reads_processed")?.parse()?)
+    }
+}
+
+/// Whether a program is installed.
+fn runs(program: &str) -> bool {
+    let mut command = Command::new(program);
+    let output = command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    output.status().is_ok_and(|status| status.success())
 }
 
 /// A connection that waits for each answer.

@@ -1,5 +1,6 @@
 //! *inflight*: one member of the room keeps so many messages under way; a
-//! message that has reached every member is followed by another.
+//! message that has reached every member is followed by another. And *workers*: the
+//! same with one worker and with two.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -37,6 +38,25 @@ pub(super) fn run(setting: &Setting<'_>, in_flight: usize) -> anyhow::Result<Rep
     setting.interleave(&format!("inflight-{in_flight}"), title, targets, 3, |target| {
         measure(setting, target, members, in_flight)
     })
+}
+
+/// One worker and two on the servers' cores. Where those are fewer than the workers,
+/// what tells is the CPU time of each delivery: how much a second worker costs.
+pub(super) fn workers(setting: &Setting<'_>, in_flight: usize) -> anyhow::Result<Report> {
+    let (members, cores) = (setting.arguments.members, setting.cores.servers.len());
+    let title = format!(
+        "workers on cores: {cores}; {in_flight} messages in flight to {members} members of one room"
+    );
+    let with = |server: &Target, count: usize| {
+        let what = format!("workers: {count}");
+        server.with(&what, "ROOKERY__SERVER__WORKERS", count.to_string())
+    };
+    let servers = Target::servers(setting.arguments)?;
+    let targets: Vec<_> =
+        servers.iter().flat_map(|server| [1, 2].map(|count| with(server, count))).collect();
+    let one = targets.first().map(|target| target.name.clone());
+    let report = Report::new(&format!("workers-{in_flight}"), title, one);
+    setting.fill(report, &targets, 3, |target| measure(setting, target, members, in_flight))
 }
 
 fn measure(

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Connections of a storm, and how many of them are under way at once.
-const STORM: usize = 4_000;
+const STORM: usize = 12_000;
 const AT_ONCE: usize = 64;
 
 /// The server's heartbeat: within so long each connection is pinged once.

@@ -28,12 +28,14 @@ pub(crate) struct Setting<'a> {
     cores: &'a Cores,
 }
 
-const ALL: [Name; 10] = [
+const ALL: [Name; 12] = [
     Name::Fanout,
     Name::Rooms,
     Name::Echo,
     Name::Inflight,
+    Name::Workers,
     Name::Nodes,
+    Name::Publish,
     Name::Storm,
     Name::Mixed,
     Name::Dashboard,
@@ -60,10 +62,17 @@ pub(crate) fn run_all(arguments: &Arguments, cores: &Cores) -> anyhow::Result<Ve
                     reports.push(closed_loop::run(&setting, in_flight)?);
                 }
             }
-            Name::Nodes if named.is_empty() && !Redis::is_installed() => {
-                report::say(arguments.json, "\nnodes: left out, as there is no redis-server");
+            Name::Workers => {
+                for in_flight in [1, 64] {
+                    reports.push(closed_loop::workers(&setting, in_flight)?);
+                }
+            }
+            Name::Nodes | Name::Publish if named.is_empty() && !Redis::is_installed() => {
+                let left_out = format!("\n{name:?}: left out, as there is no redis-server");
+                report::say(arguments.json, &left_out);
             }
             Name::Nodes => reports.extend(nodes::run(&setting)?),
+            Name::Publish => reports.push(nodes::publish::run(&setting)?),
             Name::Storm => reports.push(connecting::storm(&setting)?),
             Name::Mixed => reports.push(mixed::run(&setting)?),
             Name::Dashboard => reports.push(dashboard::run(&setting)?),
@@ -86,8 +95,7 @@ impl Setting<'_> {
         self.arguments.repeats.unwrap_or(default)
     }
 
-    /// Measures each target once, then each once more, and so on: what disturbs
-    /// the machine disturbs all of them.
+    /// The targets beside the floor, where it is among them.
     fn interleave(
         &self,
         name: &str,
@@ -97,9 +105,21 @@ impl Setting<'_> {
         measure: impl Fn(&Target) -> anyhow::Result<Figures>,
     ) -> anyhow::Result<Report> {
         let floor = targets.iter().find(|target| target.is_floor());
-        let mut report = Report::new(name, title, floor.map(|target| target.name.clone()));
+        let report = Report::new(name, title, floor.map(|target| target.name.clone()));
+        self.fill(report, &targets, repeats, measure)
+    }
+
+    /// Measures each target once, then each once more, and so on: what disturbs
+    /// the machine disturbs all of them.
+    fn fill(
+        &self,
+        mut report: Report,
+        targets: &[Target],
+        repeats: usize,
+        measure: impl Fn(&Target) -> anyhow::Result<Figures>,
+    ) -> anyhow::Result<Report> {
         for _ in 0..self.repeats(repeats) {
-            for target in &targets {
+            for target in targets {
                 report.add(&target.name, measure(target)?);
             }
         }

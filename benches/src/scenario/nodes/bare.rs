@@ -20,6 +20,7 @@ redis.call('HMGET', KEYS[1], 'epoch', 'born', 'seq', 'floor', 'bytes', 'oldest',
 redis.call('TIME')
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', '1000', '*', 't', '1767225600000', 'd', ARGV[1])
 redis.call('HSET', KEYS[1], 'seq', '1', 'bytes', '1', 'oldest', '1', 'clock', '1', 'state', '0')
+redis.call('PTTL', KEYS[2])
 redis.call('PTTL', KEYS[1])
 return redis.call('PUBLISH', 'nobody', ARGV[1])";
 

@@ -1,6 +1,8 @@
 //! *nodes*: what it costs that sender and listener are on two nodes with Redis
 //! between them, beside one node and beside Redis alone.
 
+pub(super) mod publish;
+
 mod bare;
 mod commands;
 
@@ -16,6 +18,7 @@ use super::{
 };
 use crate::{
     clients::{Clients, Visitor},
+    cores::Cores,
     latency::Latencies,
     process::Process,
     redis::Redis,
@@ -64,34 +67,54 @@ pub(super) fn run(setting: &Setting<'_>) -> anyhow::Result<Vec<Report>> {
     Ok(reports)
 }
 
-/// One node with all members; or over Redis two, and the last member of each
-/// room on the second.
-fn start(
-    setting: &Setting<'_>,
-    target: &Target,
+/// Who is started, and where.
+struct Layout<'a> {
+    /// Those of the nodes.
+    cores: &'a Cores,
+    /// With one there are two nodes, else one.
+    redis: Option<&'a Redis>,
     rooms: usize,
-    redis: Option<&Redis>,
-) -> anyhow::Result<(Vec<Process>, Swarm)> {
-    let start = || target.start(setting.arguments, setting.cores, redis);
-    let mut processes = vec![start()?];
-    if redis.is_some() {
-        processes.push(start()?);
+    /// Of each room.
+    members: usize,
+    /// The node of each member; they are numbered room after room.
+    node: fn(usize) -> usize,
+}
+
+impl<'a> Layout<'a> {
+    /// Rooms of three, the last member on the second node where there is one.
+    fn of_three(setting: &Setting<'a>, rooms: usize, redis: Option<&'a Redis>) -> Self {
+        let node = |number| usize::from(number % MEMBERS == FAR);
+        Self { cores: setting.cores, redis, rooms, members: MEMBERS, node }
     }
-    let addresses: Vec<SocketAddr> = processes.iter().map(|node| node.address).collect();
-    let (near, far) = addresses.first().zip(addresses.last()).context("no node")?;
-    let mut swarm = Swarm::new(*near, target.dialect())?;
-    let visitors = Visitor::many(target.dialect(), rooms * MEMBERS, |n| Some(room(n / MEMBERS)))?;
-    for (number, visitor) in visitors.iter().enumerate() {
-        swarm.clients.address = if number % MEMBERS == FAR { *far } else { *near };
-        swarm.connect(from_ref(visitor), 1)?;
+
+    fn start(
+        &self,
+        setting: &Setting<'_>,
+        target: &Target,
+    ) -> anyhow::Result<(Vec<Process>, Swarm)> {
+        let start = || target.start(setting.arguments, self.cores, self.redis);
+        let mut processes = vec![start()?];
+        if self.redis.is_some() {
+            processes.push(start()?);
+        }
+        let addresses: Vec<SocketAddr> = processes.iter().map(|node| node.address).collect();
+        let mut swarm = Swarm::new(*addresses.first().context("no node")?, target.dialect())?;
+        let visitors = Visitor::many(target.dialect(), self.rooms * self.members, |number| {
+            Some(room(number / self.members))
+        })?;
+        for (number, visitor) in visitors.iter().enumerate() {
+            let node = (self.node)(number) % addresses.len();
+            swarm.clients.address = *addresses.get(node).context("no such node")?;
+            swarm.connect(from_ref(visitor), 1)?;
+        }
+        swarm.settle()?;
+        Ok((processes, swarm))
     }
-    swarm.settle()?;
-    Ok((processes, swarm))
 }
 
 fn latencies(setting: &Setting<'_>, target: &Target, report: &mut Report) -> anyhow::Result<()> {
     let measure = |redis: Option<&Redis>| {
-        let (_processes, mut swarm) = start(setting, target, 1, redis)?;
+        let (_processes, mut swarm) = Layout::of_three(setting, 1, redis).start(setting, target)?;
         let mut traffic = ByMember {
             paced: Paced::new(target.dialect(), MEMBERS, MEMBERS, RATE),
             members: vec![Latencies::default(); MEMBERS],
@@ -144,7 +167,7 @@ fn one_node_loop(
     (rooms, in_flight): (usize, usize),
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let (processes, mut swarm) = start(setting, target, rooms, None)?;
+    let (processes, mut swarm) = Layout::of_three(setting, rooms, None).start(setting, target)?;
     let mut traffic = ClosedLoop::new(target.dialect(), rooms, MEMBERS, in_flight);
     run_for(&mut swarm, &mut traffic, closed_loop::WARM_UP)?;
     let sent = traffic.sent();
@@ -164,7 +187,8 @@ fn two_nodes_loop(
     commands: &mut Report,
 ) -> anyhow::Result<()> {
     let redis = Redis::start(setting.cores)?;
-    let (processes, mut swarm) = start(setting, target, rooms, Some(&redis))?;
+    let layout = Layout::of_three(setting, rooms, Some(&redis));
+    let (processes, mut swarm) = layout.start(setting, target)?;
     let mut traffic = ClosedLoop::new(target.dialect(), rooms, MEMBERS, in_flight);
     run_for(&mut swarm, &mut traffic, closed_loop::WARM_UP)?;
     let (sent, clock, calls) = (traffic.sent(), redis.process.cpu()?, redis.calls()?);
