@@ -87,14 +87,32 @@ fn play(fleet: &Agents, mut auth: Auth) -> anyhow::Result<()> {
     actix_web::rt::System::new().block_on(demo::agents::play(options, credentials))
 }
 
+/// For so many open files there is room from the start: half a megabyte of the
+/// kernel's memory.
+const OPEN_FILES: u64 = 65_536;
+
 /// Every connection is an open file, and the soft limit is often 1,024.
 fn raise_open_files() {
     let raised = rlimit::Resource::NOFILE
         .get()
         .and_then(|(_, hard)| Ok((rlimit::increase_nofile_limit(hard)?, hard)));
     match raised {
-        Ok((soft, hard)) => log::info!("open files: {soft} allowed, {hard} at most"),
+        Ok((soft, hard)) => {
+            log::info!("open files: {soft} allowed, {hard} at most");
+            make_room(soft.min(OPEN_FILES));
+        }
         Err(error) => log::warn!("the limit of open files could not be raised: {error}"),
+    }
+}
+
+/// Brings the kernel's table of open files to its size. It grows by doubling, and in
+/// a process of several threads each growth takes a grace period of RCU, 10 ms and
+/// more, in which nothing is accepted. So it is called while there is one thread.
+fn make_room(files: u64) {
+    let last = i32::try_from(files.saturating_sub(1)).unwrap_or(i32::MAX);
+    // A file of this number makes the room, which stays when it is closed.
+    if let Err(error) = rustix::io::fcntl_dupfd_cloexec(io::stderr(), last) {
+        log::debug!("no room for {files} open files was made: {error}");
     }
 }
 

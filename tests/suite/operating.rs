@@ -9,6 +9,17 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("output is UTF-8")
 }
 
+// --- start ---------------------------------------------------------------
+
+/// Or the kernel would halt a rush of connections each time that it makes room.
+#[tokio::test]
+async fn there_is_room_for_open_files_before_they_are_opened() {
+    let process = Process::spawn(&[]).await;
+    let (_, hard) = rlimit::Resource::NOFILE.get().expect("limits are known");
+    let room = process.room_for_files();
+    assert!(room >= hard.min(65_536), "room for {room}, {hard} allowed");
+}
+
 // --- drain ---------------------------------------------------------------
 
 async fn assert_drained(mut client: Client) -> u64 {

@@ -182,12 +182,21 @@ impl Process {
 
     /// The memory that the process holds, in bytes.
     pub fn resident_bytes(&self) -> u64 {
+        self.status("VmRSS:") * 1024
+    }
+
+    /// How many open files the kernel has room for without a larger table.
+    pub fn room_for_files(&self) -> u64 {
+        self.status("FDSize:")
+    }
+
+    /// A number in what the kernel tells of the process.
+    fn status(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let status = fs::read_to_string(path).expect("the process runs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a VmRSS line");
-        let kilobytes =
-            line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok());
-        kilobytes.expect("VmRSS is a number") * 1024
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("such a line");
+        let number = line.split_whitespace().next().and_then(|number| number.parse().ok());
+        number.expect("a number")
     }
 }
 
