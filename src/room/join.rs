@@ -7,7 +7,7 @@
 //! 4. `joined` tells what was read; what was fanned out since follows it; the
 //!    session has its seat in the fan-out.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     broker::{Inbox, Snapshot, Start, Unavailable},
-    model::{LinkId, Member, Position, Problem, Publication, RoomName, What},
+    model::{LinkId, Member, Position, Problem, Publication, RoomName, Seq, What},
     outbound::{Outbound, StatePages},
     presence,
     wire::{Event, RequestId},
@@ -163,15 +163,17 @@ impl RoomSupervisor {
     ) {
         let Entrant { link, room: name, .. } = &entrant;
         let (link, name) = (*link, name.clone());
-        let Some(attached) = self.attached.get(&link) else { return self.abandon(&name, link) };
+        if !self.attached.contains_key(&link) {
+            return self.abandon(&name, link);
+        }
         let Some(sees) = entrant.sees else {
             return self.complete_unseated(entrant, snapshot.position, count);
         };
-        let Some(room) = self.rooms.get_mut(&name) else { return };
-        let missed = room.arrived(link);
-        let Some((cursor, after)) = missed.and_then(|it| continued(snapshot.position, it)) else {
+        let Some((cursor, after)) = self.arrived(&name, link, snapshot.position, ctx) else {
             return self.enter(name, Waiting::Join(entrant), ctx);
         };
+        let Some(attached) = self.attached.get(&link) else { return };
+        let Some(room) = self.rooms.get_mut(&name) else { return };
         let Entrant { id, start, done, .. } = entrant;
         self.metrics.joins.inc();
         let resumes = matches!(start, Start::After { .. });
@@ -227,6 +229,28 @@ impl RoomSupervisor {
         let _ = done.send(Ok(()));
     }
 
+    /// What follows a log that was read up to `end`, for a session whose join is
+    /// under way: up to which place it is told, and the entries it has to get; none
+    /// where the log has to be read again.
+    fn arrived(
+        &mut self,
+        name: &RoomName,
+        link: LinkId,
+        end: Position,
+        ctx: &mut Context<Self>,
+    ) -> Option<(Seq, Vec<Arc<Publication>>)> {
+        let room = self.rooms.get_mut(name)?;
+        let missed = room.arrived(link)?;
+        if room.position().is_some_and(|known| known.epoch != end.epoch) {
+            // The log began anew and the fan-out is not told yet: it is now, before
+            // anybody is seated who would be told twice.
+            let accepted = room.reaches(end);
+            self.accepted(accepted, name, ctx);
+            return None;
+        }
+        continued(end, missed)
+    }
+
     /// Step 4 for a member that only writes: it is told where the log is, and
     /// has no part in the fan-out.
     fn complete_unseated(&mut self, entrant: Entrant, position: Position, count: usize) {
@@ -270,13 +294,15 @@ impl RoomSupervisor {
         inbox: Inbox,
         ctx: &mut Context<Self>,
     ) {
-        let Some(attached) = self.attached.get(&link) else { return self.abandon(name, link) };
-        let Some(room) = self.rooms.get_mut(name) else { return };
+        if !self.attached.contains_key(&link) {
+            return self.abandon(name, link);
+        }
         let end = Position { seq: inbox.end, ..inbox.seen };
-        let missed = room.arrived(link);
-        let Some((cursor, after)) = missed.and_then(|it| continued(end, it)) else {
+        let Some((cursor, after)) = self.arrived(name, link, end, ctx) else {
             return self.enter(name.clone(), Waiting::Attach { link, welcome, done }, ctx);
         };
+        let Some(attached) = self.attached.get(&link) else { return };
+        let Some(room) = self.rooms.get_mut(name) else { return };
         let outbound = attached.outbound.clone();
         let user = attached.profile.user.clone();
         let event = Event::Welcome {

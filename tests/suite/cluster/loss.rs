@@ -7,7 +7,7 @@ use super::{
     pair::{Pair, USERS},
     until_ready,
 };
-use crate::harness::{Client, RedisServer, eventually, listed, nodes, since};
+use crate::harness::{Client, RedisServer, eventually, listed, nodes, nodes_with, since};
 
 /// Waits for the word that the log begins a new life.
 async fn begun_anew(member: &mut Client, before: &serde_json::Value) -> serde_json::Value {
@@ -87,6 +87,26 @@ async fn emptied_while_the_connections_stay() {
         assert_eq!(there["messages"][0]["content"], "new", "{there}");
     }
     until_all_are_members(&mut bob, &["alice", "bob"]).await;
+}
+
+#[tokio::test]
+async fn who_joins_a_log_begun_anew_is_told_so_once() {
+    let redis = RedisServer::start().await;
+    // The members share a fan-out, which knows nothing of the loss when bob asks.
+    let [node] = nodes_with(&redis.url(), "server.workers = 1").await;
+    let mut alice = node.member("alice", "lobby").await;
+    let before = alice.chat("lobby", "lost").await;
+    alice.until(|message| message["content"] == "lost").await;
+    alice.forget();
+    redis.command(&["FLUSHALL"]);
+    let mut bob = node.client("bob").await;
+    let joined = bob.join("lobby").await;
+    let told = begun_anew(&mut alice, &before).await;
+    assert_eq!(told["epoch"], joined["epoch"]);
+    let ack = alice.chat("lobby", "new").await;
+    assert_eq!(ack["epoch"], joined["epoch"]);
+    let news = bob.until(|m| m["room"] == "lobby" && m["type"] != "presence").await;
+    assert_eq!(news["content"], "new", "{news}");
 }
 
 #[tokio::test]
