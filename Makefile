@@ -56,7 +56,7 @@ $(BROWSER_MODULES): $(BROWSER_TESTS)/package.json $(BROWSER_TESTS)/package-lock.
 	cd $(BROWSER_TESTS) && npm ci --no-audit --no-fund
 	touch $@
 
-bench: build ## Measure beside a bare write loop, eight minutes; docs/benchmarks.md has what ARGS may be
+bench: build ## Measure beside a bare write loop, nine minutes; docs/benchmarks.md has what ARGS may be
 	cargo build --release -p rookery-bench
 	target/release/rookery-bench $(ARGS)
 
