@@ -9,7 +9,7 @@
 
 mod places;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 
 pub use self::places::Places;
 use crate::model::{Farewell, Position, RoomName};
@@ -40,9 +40,9 @@ pub fn event_of(
     place: Option<Place<'_>>,
     retry: Option<u64>,
     capacity: usize,
-    write: impl FnOnce(&mut BytesMut),
+    write: impl FnOnce(&mut Vec<u8>),
 ) -> Bytes {
-    let mut buf = BytesMut::with_capacity(AROUND + capacity);
+    let mut buf = Vec::with_capacity(AROUND + capacity);
     if let Some(place) = place {
         buf.put_slice(b"id: ");
         match place {
@@ -64,10 +64,10 @@ pub fn event_of(
     buf.put_slice(b"data: ");
     write(&mut buf);
     buf.put_slice(b"\n\n");
-    buf.freeze()
+    buf.into()
 }
 
-fn put_place(buf: &mut BytesMut, room: &RoomName, Position { epoch, seq }: Position) {
+fn put_place(buf: &mut Vec<u8>, room: &RoomName, Position { epoch, seq }: Position) {
     buf.put_slice(room.as_str().as_bytes());
     buf.put_slice(format!("@{epoch}:{seq}").as_bytes());
 }

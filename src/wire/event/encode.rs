@@ -1,5 +1,5 @@
 use actix_http::ws::OpCode;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::Event;
 use crate::{
@@ -47,13 +47,15 @@ fn retry(event: &Event<'_>) -> Option<u64> {
     }
 }
 
-fn json(event: &Event<'_>, buf: &mut BytesMut) {
+fn json(event: &Event<'_>, buf: &mut Vec<u8>) {
     let start = buf.len();
     // Neither memory nor the server's own types can refuse.
-    if let Err(error) = serde_json::to_writer(buf.writer(), event) {
+    if let Err(error) = serde_json::to_writer(&mut *buf, event) {
         log::error!("this is a bug: an event could not be encoded: {error}");
         buf.truncate(start);
-        buf.put_slice(br#"{"type":"error","code":"internal","message":"a message is lost"}"#);
+        buf.extend_from_slice(
+            br#"{"type":"error","code":"internal","message":"a message is lost"}"#,
+        );
     }
 }
 
@@ -72,6 +74,7 @@ fn size(event: &Event<'_>) -> usize {
         Event::History { messages, .. } => {
             FRAME + messages.iter().map(|message| publication_size(message)).sum::<usize>()
         }
+        Event::Welcome { .. } => 4 * FRAME,
         Event::Members { members, .. } => FRAME + MEMBER * members.len(),
         Event::Presence { diff, .. } => {
             FRAME + MEMBER * (diff.joined.len() + diff.updated.len()) + 32 * diff.left.len()

@@ -1,5 +1,5 @@
 use actix_http::ws::OpCode;
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 
 use crate::model::Farewell;
 
@@ -13,8 +13,8 @@ pub fn frame_bytes(opcode: OpCode, payload: &[u8]) -> Bytes {
 
 /// A whole frame whose payload is what `write` appends, about `capacity` bytes.
 /// The payload is not copied: its header is put before it where it stands.
-pub fn frame_of(opcode: OpCode, capacity: usize, write: impl FnOnce(&mut BytesMut)) -> Bytes {
-    let mut buf = BytesMut::with_capacity(LONGEST_HEADER + capacity);
+pub fn frame_of(opcode: OpCode, capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut buf = Vec::with_capacity(LONGEST_HEADER + capacity);
     buf.put_bytes(0, LONGEST_HEADER);
     write(&mut buf);
     let (header, size) = header(opcode, buf.len().saturating_sub(LONGEST_HEADER));
@@ -22,8 +22,9 @@ pub fn frame_of(opcode: OpCode, capacity: usize, write: impl FnOnce(&mut BytesMu
     for (slot, byte) in buf.iter_mut().skip(unused).zip(header.into_iter().take(size)) {
         *slot = byte;
     }
-    buf.advance(unused);
-    buf.freeze()
+    let mut frame = Bytes::from(buf);
+    frame.advance(unused);
+    frame
 }
 
 /// The frame that ends a connection, with code and reason.
