@@ -17,7 +17,7 @@ use crate::{
     auth::Verifier,
     backends::{Backends, Delivery},
     broker::{
-        Broker,
+        Broker, RevocationStore,
         memory::{DurableBroker, MemoryBroker},
         redis::{RedisBroker, RedisOutbox},
     },
@@ -78,10 +78,10 @@ impl Application {
         let node: Arc<str> = settings.server.node.clone().unwrap_or_else(random_name).into();
         let backends = Backends::of(&settings)?;
         let queue = backends.queue.clone();
-        let Brokers { broker, sweep, cluster, outbox } =
+        let Brokers { broker, sweep, revocations, cluster, outbox } =
             Brokers::of(&settings, &node, &backends).await?;
         let limits = (&settings.limits, settings.server.max_connections);
-        let registry = Registry::new(limits.0, limits.1, cluster.clone());
+        let registry = Registry::new(limits.0, limits.1, cluster.clone()).keeping(revocations);
         let registry = Arc::new(registry.full_at(settings.shedding.connections));
         let presence = PresenceSupervisor::new(&settings, cluster.clone());
         let traces = Arc::new(Traces::new(node.clone()));
@@ -116,7 +116,7 @@ impl Application {
                 if let Some(sweep) = &sweep {
                     sweep();
                 }
-                registry.sweep(Instant::now());
+                registry.sweep(Instant::now()).await;
             }
         }));
         chores.push(rt::spawn(report(services.clone())));
@@ -232,6 +232,8 @@ struct Brokers {
     broker: Arc<dyn Broker>,
     /// Lets it let go of what is over its time; a server of its own does so itself.
     sweep: Option<Box<dyn Fn()>>,
+    /// Where revocations outlive the node, where no cluster knows them.
+    revocations: Option<Arc<dyn RevocationStore>>,
     /// The way to the other nodes, where there are any.
     cluster: Option<Arc<dyn Cluster>>,
     /// Where the events of all of them wait for backends.
@@ -244,22 +246,26 @@ impl Brokers {
             let Settings { broker, rooms, inbox, .. } = settings;
             let path = broker.path.as_deref();
             let memory = MemoryBroker::new(broker, rooms, inbox).telling(backends.queue.clone());
-            let (broker, sweep): (Arc<dyn Broker>, Box<dyn Fn()>) = match path {
-                Some(path) => {
-                    let durable = Arc::new(DurableBroker::open(memory, path)?);
-                    (durable.clone(), Box::new(move || durable.sweep()))
-                }
-                None => {
-                    let memory = Arc::new(memory);
-                    (memory.clone(), Box::new(move || memory.sweep()))
-                }
+            let Some(path) = path else {
+                let memory = Arc::new(memory);
+                return Ok(Self::alone(memory.clone(), move || memory.sweep()));
             };
-            return Ok(Self { broker, sweep: Some(sweep), cluster: None, outbox: None });
+            let durable = Arc::new(DurableBroker::open(memory, path)?);
+            let swept = durable.clone();
+            let alone = Self::alone(durable.clone(), move || swept.sweep());
+            return Ok(Self { revocations: Some(durable), ..alone });
         }
         let redis = RedisBroker::connect(settings, node.clone(), backends.hooks.clone()).await;
         let redis = Arc::new(redis.map_err(anyhow::Error::msg)?);
         let outbox = redis.outbox();
-        Ok(Self { broker: redis.clone(), sweep: None, cluster: Some(redis), outbox })
+        let broker = redis.clone();
+        Ok(Self { broker, sweep: None, revocations: None, cluster: Some(redis), outbox })
+    }
+
+    /// Of a node without others.
+    fn alone(broker: Arc<dyn Broker>, sweep: impl Fn() + 'static) -> Self {
+        let sweep: Box<dyn Fn()> = Box::new(sweep);
+        Self { broker, sweep: Some(sweep), revocations: None, cluster: None, outbox: None }
     }
 }
 

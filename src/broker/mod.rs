@@ -26,6 +26,7 @@ mod delivery;
 mod figures;
 pub mod memory;
 pub mod redis;
+mod revocations;
 mod stored;
 
 use std::{sync::Arc, time::Duration};
@@ -34,6 +35,7 @@ use futures_util::future::BoxFuture;
 
 pub use delivery::{Delivery, Subscriber};
 pub use figures::Figures;
+pub use revocations::RevocationStore;
 
 use crate::{
     config::{self, RoomSettings},

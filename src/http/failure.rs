@@ -15,7 +15,7 @@ use crate::{
     broker::Unavailable,
     cluster::Unreachable,
     model::{Code, Current, Problem},
-    session::Refused,
+    session::{Refused, Unordered},
     shedding::Cause,
 };
 
@@ -214,6 +214,15 @@ impl From<MailboxError> for Failure {
 impl From<Unreachable> for Failure {
     fn from(unreachable: Unreachable) -> Self {
         Self::unavailable(unreachable.to_string()).retry_after(AWAY)
+    }
+}
+
+impl From<Unordered> for Failure {
+    fn from(unordered: Unordered) -> Self {
+        match unordered {
+            Unordered::Unreachable(unreachable) => unreachable.into(),
+            Unordered::Unstored(unavailable) => unavailable.into(),
+        }
     }
 }
 

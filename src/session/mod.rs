@@ -32,7 +32,7 @@ pub use actor::Session;
 pub use census::{Census, Found};
 pub use post::{Busy, POSTED, Post};
 pub use rate::Bucket;
-pub use registry::{End, Permit, Refused, Registry};
+pub use registry::{End, Permit, Refused, Registry, Unordered};
 pub use seed::{Role, Seed};
 pub use services::Services;
 pub use tracing::{Admit, Wanted};

@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 use super::{Permit, Refused, Registry, counted};
 use crate::{
     auth::Identity,
-    cluster::{Admission, Attempt, Order, Unreachable},
+    cluster::{Admission, Attempt, Unreachable},
 };
 
 impl Registry {
@@ -64,19 +64,5 @@ impl Registry {
             cluster.order(order).await.map_err(|Unreachable| Refused::Unreachable)?;
         }
         Ok(permit)
-    }
-
-    /// Gives an order to all nodes, this one among them.
-    ///
-    /// # Errors
-    /// [`Unreachable`]: it may or may not hold.
-    pub async fn order(&self, order: Order) -> Result<(), Unreachable> {
-        match &self.cluster {
-            Some(cluster) => cluster.order(order).await,
-            None => {
-                self.apply(&order);
-                Ok(())
-            }
-        }
     }
 }

@@ -14,6 +14,7 @@ mod revocations;
 mod tests;
 
 pub use listing::Held;
+pub use orders::Unordered;
 pub use permit::Permit;
 
 use std::{
@@ -36,6 +37,7 @@ use self::{
 use super::Post;
 use crate::{
     auth::Identity,
+    broker::RevocationStore,
     cluster::{Attempt, Cluster},
     config,
     model::{Farewell, LinkId, SessionId, Timestamp, UserId, wall_clock},
@@ -107,6 +109,8 @@ pub struct Registry {
     full: (usize, usize),
     shedding: Shedding,
     cluster: Option<Arc<dyn Cluster>>,
+    /// Where revocations outlive this node, where it has no cluster that knows them.
+    store: Option<Arc<dyn RevocationStore>>,
     draining: AtomicBool,
     attempts: Attempts,
     inner: Mutex<Inner>,
@@ -162,6 +166,7 @@ impl Registry {
             full: full_at(max_connections, 100),
             shedding: Shedding::default(),
             cluster,
+            store: None,
             draining: AtomicBool::new(false),
             attempts: Attempts::new(limits.connects_per_second),
             inner: Mutex::default(),
@@ -173,6 +178,16 @@ impl Registry {
     #[must_use]
     pub fn full_at(self, percent: u8) -> Self {
         Self { full: full_at(self.max_connections, percent), ..self }
+    }
+
+    /// The same, which knows the revocations in `store`, and keeps its own there.
+    #[must_use]
+    pub fn keeping(self, store: Option<Arc<dyn RevocationStore>>) -> Self {
+        let kept = store.as_ref().map(|store| store.load()).unwrap_or_default();
+        for revocation in &kept {
+            self.lock().revocations.add(revocation);
+        }
+        Self { store, ..self }
     }
 
     /// Why new work is refused, if it is.
@@ -316,11 +331,19 @@ impl Registry {
         }
     }
 
-    /// Forgets who has not tried to connect for a while, and revocations that
-    /// are over their time.
-    pub fn sweep(&self, now: Instant) {
+    /// Forgets who has not tried to connect for a while, and revocations that are
+    /// over their time: where they are stored, when the store lets go of them.
+    pub async fn sweep(&self, now: Instant) {
         self.attempts.sweep(now);
-        self.lock().revocations.sweep(wall_clock());
+        let now = wall_clock();
+        if let Some(store) = &self.store {
+            let over = self.lock().revocations.over(now);
+            // What it still has then is found again by the next sweep.
+            if !over.is_empty() && store.update(None, over).await.is_err() {
+                return;
+            }
+        }
+        self.lock().revocations.sweep(now);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

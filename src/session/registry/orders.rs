@@ -1,12 +1,44 @@
-//! What an order does to the connections of this node.
+//! How orders are given, and what they do to the connections of this node.
 
 use super::{Inner, Registry};
 use crate::{
-    cluster::{Order, Revocation, Tokens},
+    broker::Unavailable,
+    cluster::{Order, Revocation, Tokens, Unreachable},
     model::{Farewell, LifeId, LinkId, SessionId, UserId},
 };
 
+/// An order may hold or not. To give it again is safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unordered {
+    /// The other nodes may not know it.
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
+    /// It holds until this node restarts, and maybe no longer.
+    #[error(transparent)]
+    Unstored(#[from] Unavailable),
+}
+
 impl Registry {
+    /// Gives an order to all nodes, this one among them. A revocation is stored when
+    /// this resolves, where it is to outlive the process.
+    ///
+    /// # Errors
+    /// [`Unordered`].
+    pub async fn order(&self, order: Order) -> Result<(), Unordered> {
+        if let Some(cluster) = &self.cluster {
+            return Ok(cluster.order(order).await?);
+        }
+        let Order::Revoke(revocation) = order else {
+            self.apply(&order);
+            return Ok(());
+        };
+        let forgotten = self.revoke(&revocation);
+        if let Some(store) = &self.store {
+            store.update(Some(revocation), forgotten).await?;
+        }
+        Ok(())
+    }
+
     /// Does what holds for all nodes. To be called with every order, in their
     /// order, those that this node gave among them.
     pub fn apply(&self, order: &Order) {
@@ -14,7 +46,7 @@ impl Registry {
             Order::TakeOver { session, life, link } => self.yield_session(session, life, *link),
             Order::Disconnect { user } => self.disconnect(user),
             Order::End { session } => self.end_session(session),
-            Order::Revoke(revocation) => self.revoke(revocation),
+            Order::Revoke(revocation) => drop(self.revoke(revocation)),
         }
     }
 
@@ -42,9 +74,10 @@ impl Registry {
         }
     }
 
-    fn revoke(&self, revocation: &Revocation) {
+    /// Answers the revocations that are forgotten for it.
+    fn revoke(&self, revocation: &Revocation) -> Vec<Revocation> {
         let mut inner = self.lock();
-        inner.revocations.add(revocation);
+        let forgotten = inner.revocations.add(revocation);
         let Inner { by_user, sessions, .. } = &mut *inner;
         let mut end = |user: &UserId, held: &[SessionId]| {
             for session in held {
@@ -61,5 +94,6 @@ impl Registry {
             // every session, for what is seldom asked.
             Tokens::Named(_) => by_user.iter().for_each(|(user, held)| end(user, held)),
         }
+        forgotten
     }
 }

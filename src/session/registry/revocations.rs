@@ -57,10 +57,21 @@ struct OfUser {
     until: Timestamp,
 }
 
+impl OfUser {
+    fn of(&self, user: UserId) -> Revocation {
+        let tokens = Tokens::OfUser { user, issued_until: self.issued_until };
+        Revocation { tokens, until: self.until }
+    }
+}
+
+fn of_token(id: Arc<str>, until: Timestamp) -> Revocation {
+    Revocation { tokens: Tokens::Named(id), until }
+}
+
 impl Revocations {
     /// Remembers one more. Several of one token or user become one, which takes
-    /// in all of them.
-    pub(super) fn add(&mut self, Revocation { tokens, until }: &Revocation) {
+    /// in all of them. Answers those that are forgotten for it.
+    pub(super) fn add(&mut self, Revocation { tokens, until }: &Revocation) -> Vec<Revocation> {
         match tokens {
             Tokens::Named(id) => {
                 let known = self.named.entry(id.clone()).or_default();
@@ -73,7 +84,7 @@ impl Revocations {
                 known.until = known.until.max(*until);
             }
         }
-        self.shed(REMEMBERED);
+        self.shed(REMEMBERED)
     }
 
     /// Whether one of them is meant for this token of `user`.
@@ -81,6 +92,14 @@ impl Revocations {
         let named = token.id.as_ref().is_some_and(|id| self.named.contains_key(id));
         let of_user = self.of_users.get(user);
         named || of_user.is_some_and(|revoked| token.is_issued_by(revoked.issued_until))
+    }
+
+    /// Those whose tokens have ended.
+    pub(super) fn over(&self, now: Timestamp) -> Vec<Revocation> {
+        let named = self.named.iter().filter(|(_, until)| **until <= now);
+        let of_users = self.of_users.iter().filter(|(_, revoked)| revoked.until <= now);
+        let named = named.map(|(id, until)| of_token(id.clone(), *until));
+        named.chain(of_users.map(|(user, revoked)| revoked.of(user.clone()))).collect()
     }
 
     /// Forgets those whose tokens have ended.
@@ -94,29 +113,33 @@ impl Revocations {
 
     /// Over the bound, lets those go that end first: more than one at a time, so
     /// that not every further one has to look for them.
-    fn shed(&mut self, bound: usize) {
+    fn shed(&mut self, bound: usize) -> Vec<Revocation> {
         let before = self.len();
         if before <= bound {
-            return;
+            return Vec::new();
         }
         let mut ends: Vec<Timestamp> =
             self.named.values().copied().chain(self.of_users.values().map(|it| it.until)).collect();
         let surplus = before - bound + bound / 16;
         let (_, end, _) = ends.select_nth_unstable(surplus - 1);
-        self.forget(*end, surplus);
-        let gone = before - self.len();
-        warn!("over {bound} revocations: {gone} are forgotten, which were to end first");
+        let gone = self.forget(*end, surplus);
+        let count = gone.len();
+        warn!("over {bound} revocations: {count} are forgotten, which were to end first");
+        gone
     }
 
-    /// At most so many of those that end by then.
-    fn forget(&mut self, end: Timestamp, mut most: usize) {
-        let mut stays = |until: Timestamp| {
+    /// At most so many of those that end by then; answers which.
+    fn forget(&mut self, end: Timestamp, mut most: usize) -> Vec<Revocation> {
+        let mut goes = |until: Timestamp| {
             let goes = until <= end && most > 0;
             most -= usize::from(goes);
-            !goes
+            goes
         };
-        self.named.retain(|_, until| stays(*until));
-        self.of_users.retain(|_, revoked| stays(revoked.until));
+        let named = self.named.extract_if(|_, until| goes(*until));
+        let mut gone: Vec<_> = named.map(|(id, until)| of_token(id, until)).collect();
+        let of_users = self.of_users.extract_if(|_, revoked| goes(revoked.until));
+        gone.extend(of_users.map(|(user, revoked)| revoked.of(user)));
+        gone
     }
 }
 
@@ -164,6 +187,7 @@ mod tests {
         assert!(revocations.cover(&user("ada"), &mark));
         revocations.sweep(99);
         assert!(revocations.cover(&user("ada"), &mark));
+        assert_eq!((revocations.over(99).len(), revocations.over(100).len()), (0, 1));
         revocations.sweep(100);
         assert!(!revocations.cover(&user("ada"), &mark));
     }
@@ -176,8 +200,9 @@ mod tests {
         }
         revocations.shed(100);
         assert_eq!(revocations.len(), 100);
-        revocations.shed(99);
-        assert_eq!(revocations.len(), 93);
+        let gone = revocations.shed(99);
+        assert_eq!(gone.iter().map(|it| it.until).max(), Some(1_006));
+        assert_eq!((gone.len(), revocations.len()), (7, 93));
         assert!(!revocations.cover(&user("u0"), &issued(None)));
         assert!(revocations.cover(&user("u7"), &issued(None)));
     }

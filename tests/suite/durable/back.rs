@@ -7,7 +7,7 @@ use rookery::{
     model::{Body, Payload, Position, RoomName},
 };
 
-use super::{chat, direct, draft, open, room, seen, set, user, waiting};
+use super::{chat, direct, draft, open, room, rows, seen, set, user, waiting};
 use crate::harness::{Directory, eventually};
 
 #[actix::test]
@@ -140,13 +140,4 @@ async fn more_writes_at_once_than_the_queue_has_places() {
     assert_eq!(places, (1..=3_000).collect::<Vec<_>>());
     drop(broker);
     eventually("the file", async || (rows(&directory, "entries") == 3_000).then_some(())).await;
-}
-
-/// How many rows a table of the file has.
-fn rows(directory: &Directory, table: &str) -> u64 {
-    use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableHandle};
-    let database = Database::open(directory.path().join("rookery.redb")).unwrap();
-    let transaction = database.begin_read().unwrap();
-    let handle = transaction.list_tables().unwrap().find(|it| it.name() == table).unwrap();
-    transaction.open_untyped_table(handle).unwrap().len().unwrap()
 }

@@ -7,7 +7,8 @@ use std::{
 };
 
 use rookery::{
-    broker::memory::StoreError,
+    broker::{RevocationStore as _, memory::StoreError},
+    cluster::{Revocation, Tokens},
     model::{Position, RoomName},
 };
 
@@ -16,7 +17,7 @@ use crate::harness::{Directory, Random};
 
 const ROOMS: [&str; 3] = ["a", "b", "c"];
 
-type Contents = (Vec<Seen>, (Position, u64, Vec<String>));
+type Contents = (Vec<Seen>, (Position, u64, Vec<String>), Vec<Revocation>);
 
 /// All that is in a directory; an error where it does not open.
 async fn contents(path: &Path) -> Result<Contents, StoreError> {
@@ -28,7 +29,7 @@ async fn contents(path: &Path) -> Result<Contents, StoreError> {
         let again = broker.publish(&room(name), chat("again", Some("nonce"))).await.unwrap();
         assert!(again.duplicate, "a nonce is forgotten");
     }
-    Ok((all, waiting(&broker, "bob").await))
+    Ok((all, waiting(&broker, "bob").await, broker.load()))
 }
 
 /// Two stores with the same contents: one that was closed, and one as a process
@@ -48,6 +49,10 @@ async fn stores() -> (Directory, [PathBuf; 2], Contents) {
     }
     for _ in 0..5 {
         broker.publish(&RoomName::inbox(&user("bob")), direct("bob", "psst")).await.unwrap();
+    }
+    for name in ["t-1", "t-2"] {
+        let revocation = Revocation { tokens: Tokens::Named(name.into()), until: 1 };
+        broker.update(Some(revocation), Vec::new()).await.unwrap();
     }
     copy(&closed, &killed);
     drop(broker);

@@ -6,7 +6,9 @@ use std::{fs, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Directory, Process, eventually, seqs, since};
+use crate::harness::{Client, Directory, Process, Response, eventually, seqs, since};
+
+const KEY: &str = "a-key-of-the-tests";
 
 /// A node over this directory that is told of its files' limit by an error.
 async fn start(path: &Path) -> Process {
@@ -15,6 +17,7 @@ async fn start(path: &Path) -> Process {
         ("ROOKERY__BROKER__PATH", path.as_str()),
         ("ROOKERY__LIMITS__MESSAGES_PER_SECOND", "100000"),
         ("ROOKERY__ROOMS__HISTORY_SIZE", "100000"),
+        ("ROOKERY__API__KEYS", KEY),
     ];
     Process::spawn_after("trap '' XFSZ", &environment).await
 }
@@ -124,6 +127,44 @@ async fn a_full_disk_is_said_and_overcome() {
     assert_eq!(seqs(&joined["messages"]).len(), acknowledged.len());
     assert_eq!(since(&joined), json!({"epoch": epoch, "seq": acknowledged.len()}));
     assert_eq!(log(&mut ada).await, acknowledged);
+}
+
+/// Whether a token of this `jti` is refused.
+async fn is_revoked(process: &Process, jti: &str) -> bool {
+    let token = process.token_with("eve", json!({"jti": jti}));
+    let refused: Option<Response> =
+        process.upgrade().bearer(&token).attempt().await.expect("it takes connections").err();
+    refused.is_some_and(|refused| refused.status == 401 && refused.body.contains("revoked"))
+}
+
+/// It holds at once, and is answered when it is on disk.
+#[tokio::test]
+async fn a_revocation_waits_for_the_disk_too() {
+    let directory = Directory::new();
+    let mut process = start(directory.path()).await;
+    let mut ada = process.client("ada").await;
+    ada.join("lobby").await;
+    limit(&process, Some(fs::metadata(directory.path().join("rookery.redb")).unwrap().len()));
+    fill(&mut ada, &mut Vec::new()).await;
+    let revoke = "/api/v1/tokens/t-1/revoke";
+    let refused = process.backend(KEY, "POST", revoke, "").await;
+    refused.assert_error(503, "unavailable");
+    refused.assert_retry_after();
+    let of_user = r#"{"revoke": true}"#;
+    let disconnect = "/api/v1/users/bob/disconnect";
+    process.backend(KEY, "POST", disconnect, of_user).await.assert_error(503, "unavailable");
+    assert!(is_revoked(&process, "t-1").await);
+
+    limit(&process, None);
+    eventually("the revocation to be taken", async || {
+        (process.backend(KEY, "POST", revoke, "").await.status == 200).then_some(())
+    })
+    .await;
+    process.signal("KILL");
+    process.exited().await;
+    let process = start(directory.path()).await;
+    assert!(is_revoked(&process, "t-1").await);
+    assert!(!is_revoked(&process, "t-2").await);
 }
 
 /// A store that fails for another reason is not trusted before a restart.

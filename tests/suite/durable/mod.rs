@@ -5,6 +5,7 @@ mod back;
 mod damage;
 mod full;
 mod kill;
+mod revoked;
 mod start;
 
 use std::{path::Path, sync::Arc};
@@ -18,6 +19,8 @@ use rookery::{
     model::{Author, Body, Draft, Payload, Position, Publication, RoomName, UserId},
 };
 use serde_json::value::RawValue;
+
+use crate::harness::Directory;
 
 /// A broker of these settings over what is in the directory.
 fn open(path: &Path, toml: &str) -> Result<DurableBroker, StoreError> {
@@ -80,4 +83,13 @@ async fn seen(broker: &dyn Broker, name: &RoomName) -> Result<Seen, Unavailable>
 async fn waiting(broker: &dyn Broker, name: &str) -> (Position, u64, Vec<String>) {
     let Inbox { seen, end, unseen } = broker.inbox(&user(name)).await.unwrap();
     (seen, end, unseen.iter().map(entry).collect())
+}
+
+/// How many rows a table of the file has.
+fn rows(directory: &Directory, table: &str) -> u64 {
+    use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableHandle};
+    let database = Database::open(directory.path().join("rookery.redb")).unwrap();
+    let transaction = database.begin_read().unwrap();
+    let handle = transaction.list_tables().unwrap().find(|it| it.name() == table).unwrap();
+    transaction.open_untyped_table(handle).unwrap().len().unwrap()
 }

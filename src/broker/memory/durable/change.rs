@@ -4,6 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use crate::{
     broker::memory::room::Room,
+    cluster::Revocation,
     model::{Epoch, Position, Publication, RoomName, Seq, Timestamp},
 };
 
@@ -56,6 +57,9 @@ pub(super) enum Change {
     Room(Box<RoomChange>),
     /// A room was over its time.
     Gone(Epoch),
+    Revoked(Revocation),
+    /// A revocation was over its time, or let go of for others.
+    Forgotten(Revocation),
 }
 
 #[derive(Debug)]

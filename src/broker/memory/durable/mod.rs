@@ -11,6 +11,7 @@ mod change;
 mod directory;
 mod error;
 mod renew;
+mod revoked;
 mod store;
 mod tally;
 mod writer;
@@ -41,10 +42,11 @@ use self::{
 use super::{MemoryBroker, lock, room::Room};
 use crate::{
     broker::{
-        Answer, Broker, Health, Inbox, Page, PageRequest, PublishError, Receipt, Rooms,
-        RoomsRequest, Snapshot, Start, StatePage, StateRequest, Subscriber, Unavailable,
+        Answer, Broker, Health, Inbox, Page, PageRequest, PublishError, Receipt, RevocationStore,
+        Rooms, RoomsRequest, Snapshot, Start, StatePage, StateRequest, Subscriber, Unavailable,
         room_settings,
     },
+    cluster::Revocation,
     model::{Draft, Position, Publication, RoomName, Seq, Transient, UserId, WorkerId, wall_clock},
 };
 
@@ -55,6 +57,8 @@ const QUEUE: usize = 1_024;
 /// restarts.
 pub struct DurableBroker {
     rooms: Arc<MemoryBroker>,
+    /// Those that were in the store, until somebody takes them.
+    revocations: Mutex<Vec<Revocation>>,
     line: Mutex<Line>,
     places: Arc<Semaphore>,
     /// The number under which the last sweep gave something.
@@ -80,10 +84,12 @@ impl DurableBroker {
         let store = Store::open(path)?;
         let settings = |room: &RoomName| room_settings(&rooms.rooms, &rooms.inbox, room);
         let back = store.read(|database| store::load(database, settings, wall_clock()))?;
+        let revocations = store.read(revoked::load)?;
         info!(
-            "broker.path: {}: {} rooms and inboxes are back, in {:.1} s",
+            "broker.path: {}: {} rooms and inboxes and {} revocations are back, in {:.1} s",
             path.display(),
             back.len(),
+            revocations.len(),
             began.elapsed().as_secs_f64()
         );
         for (name, room) in back {
@@ -99,6 +105,7 @@ impl DurableBroker {
             .map_err(|error| StoreError::Unusable { path: path.to_owned(), error })?;
         Ok(Self {
             rooms,
+            revocations: Mutex::new(revocations),
             line: Mutex::new(Line { last: 0, writer: Some(sender) }),
             places: Arc::new(Semaphore::new(QUEUE)),
             swept: AtomicU64::new(0),
@@ -207,6 +214,22 @@ impl DurableBroker {
             Ok(progress) if progress.written >= ticket => Ok(()),
             _ => Err(Unavailable::Unstored),
         }
+    }
+}
+
+impl RevocationStore for DurableBroker {
+    fn load(&self) -> Vec<Revocation> {
+        mem::take(&mut lock(&self.revocations))
+    }
+
+    fn update(&self, kept: Option<Revocation>, gone: Vec<Revocation>) -> Answer<'_, ()> {
+        async move {
+            let place = self.place().await?;
+            let kept = kept.into_iter().map(Change::Revoked);
+            let changes = kept.chain(gone.into_iter().map(Change::Forgotten)).collect();
+            self.written(self.give(changes, Some(place))).await
+        }
+        .boxed()
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::{
     change::{Change, Head, Kept, Mark, RoomChange},
     error::Failure,
+    revoked::{self, REVOKED},
 };
 use crate::{
     broker::{memory::room::Room, stored},
@@ -75,6 +76,7 @@ fn write<'a>(
     let mut entries = transaction.open_table(ENTRIES)?;
     let mut nonces = transaction.open_table(NONCES)?;
     let mut state = transaction.open_table(STATE)?;
+    let mut revocations = transaction.open_table(REVOKED)?;
     // Of each room the last head alone.
     let mut heads: AHashMap<Epoch, Option<&Head>> = AHashMap::new();
     for change in changes {
@@ -115,6 +117,8 @@ fn write<'a>(
                     None => state.retain_in((from, "").., |_, _| false)?,
                 }
             }
+            Change::Revoked(revocation) => revoked::keep(&mut revocations, revocation)?,
+            Change::Forgotten(revocation) => revoked::forget(&mut revocations, revocation)?,
         }
     }
     for (epoch, head) in heads {
