@@ -48,8 +48,8 @@ impl Session {
             messages_sent = sent, bytes_sent = sent_bytes,
             messages_dropped = dropped, rooms_joined = *joins;
             "session {session} of {user} ended after {:.1} s: {code} {reason}; request {call}, \
-             {received} messages ({received_bytes} bytes) in, {sent} ({sent_bytes} bytes) out, \
-             {dropped} dropped, {joins} rooms joined",
+             messages in: {received} ({received_bytes} bytes), out: {sent} ({sent_bytes} bytes), \
+             dropped: {dropped}; rooms joined: {joins}",
             lasted.as_secs_f64(),
         );
     }
