@@ -64,7 +64,7 @@ impl Application {
     /// What keeps it from starting, in words for people.
     pub async fn build(settings: Settings) -> anyhow::Result<Self> {
         let certificate = Certificate::load(&settings.tls)?.map(Arc::new);
-        let patience = settings.heartbeat.interval + settings.heartbeat.timeout;
+        let patience = settings.heartbeat.patience();
         let (mut listeners, mut places) = (Vec::new(), Vec::new());
         for listen in &settings.server.listen {
             let mode = settings.server.unix_mode;

@@ -15,3 +15,10 @@ pub struct Heartbeat {
     #[serde(deserialize_with = "read::period")]
     pub timeout: Duration,
 }
+
+impl Heartbeat {
+    /// For how long a client may take nothing of what is sent to it.
+    pub fn patience(&self) -> Duration {
+        self.interval + self.timeout
+    }
+}

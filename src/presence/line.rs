@@ -22,7 +22,7 @@ impl Line {
     }
 
     /// The actor itself, for what is not said in turn.
-    pub fn presence(&self) -> &Addr<PresenceSupervisor> {
+    pub fn actor(&self) -> &Addr<PresenceSupervisor> {
         &self.presence
     }
 

@@ -163,16 +163,15 @@ impl RoomSupervisor {
     ) {
         let Entrant { link, room: name, .. } = &entrant;
         let (link, name) = (*link, name.clone());
-        if !self.attached.contains_key(&link) {
-            return self.abandon(&name, link);
-        }
+        let Some(attached) = self.attached.get(&link) else { return self.abandon(&name, link) };
+        let (outbound, session) = (attached.outbound.clone(), attached.session.clone());
+        let user = attached.profile.user.clone();
         let Some(sees) = entrant.sees else {
             return self.complete_unseated(entrant, snapshot.position, count);
         };
         let Some((cursor, after)) = self.arrived(&name, link, snapshot.position, ctx) else {
             return self.enter(name, Waiting::Join(entrant), ctx);
         };
-        let Some(attached) = self.attached.get(&link) else { return };
         let Some(room) = self.rooms.get_mut(&name) else { return };
         let Entrant { id, start, done, .. } = entrant;
         self.metrics.joins.inc();
@@ -182,14 +181,11 @@ impl RoomSupervisor {
         }
         let recovered = resumes.then_some(snapshot.recovered);
         let Position { epoch, seq } = snapshot.position;
-        self.traces.note(
-            Some(&attached.profile.user),
-            Some(&attached.session),
-            Some(&name),
-            || What::Joined { epoch, seq, recovered },
-        );
-        let (outbound, session) = (attached.outbound.clone(), attached.session.clone());
-        let user = attached.profile.user.clone();
+        self.traces.note(Some(&user), Some(&session), Some(&name), || What::Joined {
+            epoch,
+            seq,
+            recovered,
+        });
 
         let mut pages = StatePages::new(name.clone(), snapshot.state.into());
         let state = pages.take_page().to_vec();
@@ -294,19 +290,16 @@ impl RoomSupervisor {
         inbox: Inbox,
         ctx: &mut Context<Self>,
     ) {
-        if !self.attached.contains_key(&link) {
-            return self.abandon(name, link);
-        }
+        let Some(attached) = self.attached.get(&link) else { return self.abandon(name, link) };
+        let (outbound, session) = (attached.outbound.clone(), attached.session.clone());
+        let user = attached.profile.user.clone();
         let end = Position { seq: inbox.end, ..inbox.seen };
         let Some((cursor, after)) = self.arrived(name, link, end, ctx) else {
             return self.enter(name.clone(), Waiting::Attach { link, welcome, done }, ctx);
         };
-        let Some(attached) = self.attached.get(&link) else { return };
         let Some(room) = self.rooms.get_mut(name) else { return };
-        let outbound = attached.outbound.clone();
-        let user = attached.profile.user.clone();
         let event = Event::Welcome {
-            session: &attached.session,
+            session: &session,
             user: &user,
             node: &welcome.node,
             heartbeat_interval: welcome.heartbeat_interval,
@@ -320,7 +313,7 @@ impl RoomSupervisor {
             queue_entry(&outbound, publication, publication.author.user.as_ref() == Some(&user));
         }
         outbound.release();
-        let (session, user_hash) = (attached.session.clone(), user_hash(&user));
+        let user_hash = user_hash(&user);
         let protocol = outbound.protocol();
         room.seat(Seat {
             outbound,

@@ -241,9 +241,8 @@ impl Actor for RoomSupervisor {
         ctx.set_mailbox_capacity(MAILBOX);
         let worker = self.worker;
         self.subscriber = Some(Subscriber::new(worker, ctx.address().recipient()));
-        self.presence
-            .presence()
-            .do_send(presence::Register { worker, news: ctx.address().recipient() });
+        let news = ctx.address().recipient();
+        self.presence.actor().do_send(presence::Register { worker, news });
     }
 }
 
@@ -365,6 +364,6 @@ impl Drop for RoomSupervisor {
         }
         self.presence.flush();
         let gone = self.attached.keys().map(|link| presence::Request::Disconnect { link: *link });
-        self.presence.presence().do_send(presence::Requests(gone.collect()));
+        self.presence.actor().do_send(presence::Requests(gone.collect()));
     }
 }

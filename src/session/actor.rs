@@ -22,7 +22,6 @@ use super::{
 use crate::{
     auth::Identity,
     broker::RETRY_AFTER,
-    config,
     model::{
         CallId, Code, Farewell, LinkId, Problem, RoomName, Timestamp, Transport, What, unique_u64,
         wall_clock,
@@ -286,8 +285,8 @@ impl Session {
         if self.gate.is_shut() || !protocol.is_answered() {
             self.heard();
         }
-        let config::Heartbeat { interval, timeout } = self.services().settings.heartbeat;
-        let patience = interval + timeout;
+        let settings = &self.services().settings.heartbeat;
+        let (interval, patience) = (settings.interval, settings.patience());
         let stalled = self.outbound.blocked_since().is_some_and(|since| now >= since + patience);
         let next = match self.heartbeat.beat(now) {
             _ if stalled => return self.end(Farewell::HeartbeatTimeout, false, ctx),

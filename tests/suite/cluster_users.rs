@@ -1,7 +1,7 @@
 //! Users across nodes: what holds for all nodes together, whichever one a client
 //! or a backend speaks to.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::{Client, Connect, Process, RedisServer, eventually, now_s, patiently};
 
@@ -18,15 +18,6 @@ async fn two(settings: &[(&str, &str)]) -> (RedisServer, [Process; 2]) {
     let redis = RedisServer::start().await;
     let nodes = [node(&redis, settings).await, node(&redis, settings).await];
     (redis, nodes)
-}
-
-async fn done(node: &Process, path: &str, body: Value) {
-    let response = node.backend(KEY, "POST", path, &body.to_string()).await;
-    assert_eq!(response.status, 200, "{response:?}");
-}
-
-async fn assert_revoked(node: &Process, token: &str) {
-    node.upgrade().bearer(token).refused().await.assert_error(401, "unauthorized");
 }
 
 /// Waits until the connection is let in.
@@ -83,7 +74,7 @@ async fn a_disconnect_reaches_the_sessions_of_every_node() {
     let mut here = one.client("alice").await;
     let mut there = two.client("alice").await;
     let mut other = two.client("bob").await;
-    done(&one, "/api/v1/users/alice/disconnect", json!({"reason": "spam"})).await;
+    one.done(KEY, "/api/v1/users/alice/disconnect", json!({"reason": "spam"})).await;
     here.closed().await.assert(1008, "kicked");
     there.closed().await.assert(1008, "kicked");
     other.ask(json!({"type": "ping"}), "pong").await;
@@ -96,8 +87,8 @@ async fn revoked_tokens_are_refused_by_every_node_also_by_one_that_starts_later(
     let named = one.token_with("bob", json!({"jti": "t-1", "iat": now_s()}));
     let mut alice = two.upgrade().bearer(&old).client().await;
     let mut bob = two.upgrade().bearer(&named).client().await;
-    done(&one, "/api/v1/tokens/t-1/revoke", json!({})).await;
-    done(&one, "/api/v1/users/alice/disconnect", json!({"revoke": true})).await;
+    one.done(KEY, "/api/v1/tokens/t-1/revoke", json!({})).await;
+    one.done(KEY, "/api/v1/users/alice/disconnect", json!({"revoke": true})).await;
     alice.closed().await.assert(1008, "token_revoked");
     bob.closed().await.assert(1008, "token_revoked");
     // The order came to that node; to the one that gave it, it comes as well.
@@ -107,8 +98,8 @@ async fn revoked_tokens_are_refused_by_every_node_also_by_one_that_starts_later(
     .await;
     let late = node(&redis, &[]).await;
     for node in [&one, &two, &late] {
-        assert_revoked(node, &old).await;
-        assert_revoked(node, &named).await;
+        node.assert_revoked(&old).await;
+        node.assert_revoked(&named).await;
         let mut again = node.client("alice").await;
         again.refused(json!({"type": "refresh", "token": old}), "token_rejected").await;
         again.leave().await;

@@ -2,27 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Response, TestApp, now_ms, now_s};
+use crate::harness::{Client, TestApp, now_ms, now_s};
 
 const KEY: &str = "a-key-of-the-tests";
 const SETTINGS: &str = r#"api.keys = ["another-key", "a-key-of-the-tests"]"#;
 
-/// A call that has to be done.
-async fn done(app: &TestApp, path: &str, body: Value) -> Value {
-    let body = if body.is_null() { String::new() } else { body.to_string() };
-    let response = app.backend(KEY, "POST", path, &body).await;
-    assert_eq!(response.status, 200, "{response:?}");
-    response.json()
-}
-
 async fn assert_accepted(app: &TestApp, token: &str) -> Client {
     app.upgrade().bearer(token).client().await
-}
-
-async fn assert_revoked(app: &TestApp, token: &str) {
-    let response: Response = app.upgrade().bearer(token).refused().await;
-    response.assert_error(401, "unauthorized");
-    assert!(response.body.contains("revoked"), "{response:?}");
 }
 
 #[tokio::test]
@@ -35,7 +21,7 @@ async fn a_disconnect_closes_every_session_of_the_user_with_kicked() {
     }
     let mut bob = app.client("bob").await;
     let path = "/api/v1/users/alice/disconnect";
-    let answer = done(&app, path, json!({"reason": "spam\n\u{1b}[2J", "unknown": [1]})).await;
+    let answer = app.done(KEY, path, json!({"reason": "spam\n\u{1b}[2J", "unknown": [1]})).await;
     assert_eq!((&answer["user"], &answer["revoked"]), (&json!("alice"), &json!(false)));
     for mut session in sessions {
         session.closed().await.assert(1008, "kicked");
@@ -43,7 +29,7 @@ async fn a_disconnect_closes_every_session_of_the_user_with_kicked() {
     bob.ask(json!({"type": "ping"}), "pong").await;
     // Nothing keeps the user from coming back, and nobody there is no mistake.
     app.client("alice").await.leave().await;
-    done(&app, "/api/v1/users/nobody/disconnect", Value::Null).await;
+    app.done(KEY, "/api/v1/users/nobody/disconnect", Value::Null).await;
 }
 
 #[tokio::test]
@@ -51,7 +37,7 @@ async fn a_user_is_named_in_the_path_by_any_id_it_may_have() {
     let app = TestApp::spawn(SETTINGS).await;
     for (user, encoded) in [("a/b", "a%2Fb"), ("ü ?#%", "%C3%BC%20%3F%23%25"), ("a+b", "a+b")] {
         let mut client = app.client(user).await;
-        let answer = done(&app, &format!("/api/v1/users/{encoded}/disconnect"), json!({})).await;
+        let answer = app.done(KEY, &format!("/api/v1/users/{encoded}/disconnect"), json!({})).await;
         assert_eq!(answer["user"], user);
         client.closed().await.assert(1008, "kicked");
     }
@@ -67,12 +53,12 @@ async fn revoke_refuses_the_tokens_issued_up_to_now_and_no_later_ones() {
     let bob = app.token("bob");
     let mut other = assert_accepted(&app, &bob).await;
 
-    let answer = done(&app, "/api/v1/users/alice/disconnect", json!({"revoke": true})).await;
+    let answer = app.done(KEY, "/api/v1/users/alice/disconnect", json!({"revoke": true})).await;
     assert_eq!(answer["revoked"], true);
     session.closed().await.assert(1008, "token_revoked");
     dated_later.closed().await.assert(1008, "token_revoked");
-    assert_revoked(&app, &old).await;
-    assert_revoked(&app, &undated).await;
+    app.assert_revoked(&old).await;
+    app.assert_revoked(&undated).await;
 
     // Made after the answer, in whole seconds as most tokens are.
     let mut again = assert_accepted(&app, &app.token("alice")).await;
@@ -86,7 +72,7 @@ async fn a_token_with_a_fraction_of_the_second_is_told_from_earlier_ones() {
     let app = TestApp::spawn(SETTINGS).await;
     let fine = |app: &TestApp| app.token_with("alice", json!({"iat": now_ms() as f64 / 1000.0}));
     let mut session = assert_accepted(&app, &fine(&app)).await;
-    let kick = done(&app, "/api/v1/users/alice/disconnect", json!({"revoke": true}));
+    let kick = app.done(KEY, "/api/v1/users/alice/disconnect", json!({"revoke": true}));
     let renewed = async {
         session.closed().await.assert(1008, "token_revoked");
         // Not the very millisecond of the revocation.
@@ -107,16 +93,16 @@ async fn a_token_is_revoked_by_its_jti() {
     refreshed.ask(json!({"type": "refresh", "token": third}), "refreshed").await;
 
     let until = now_ms() + 60_000;
-    let answer = done(&app, "/api/v1/tokens/t%2F1/revoke", json!({"expires_at": until})).await;
+    let answer = app.done(KEY, "/api/v1/tokens/t%2F1/revoke", json!({"expires_at": until})).await;
     assert_eq!((&answer["jti"], &answer["until"]), (&json!("t/1"), &json!(until)));
     shown.closed().await.assert(1008, "token_revoked");
-    assert_revoked(&app, &first).await;
+    app.assert_revoked(&first).await;
     refreshed.refused(json!({"type": "refresh", "token": first}), "token_rejected").await;
 
     // The session shows another token by now; then it is that one's turn.
-    done(&app, "/api/v1/tokens/t-2/revoke", Value::Null).await;
+    app.done(KEY, "/api/v1/tokens/t-2/revoke", Value::Null).await;
     refreshed.ask(json!({"type": "ping"}), "pong").await;
-    done(&app, "/api/v1/tokens/t-3/revoke", json!({})).await;
+    app.done(KEY, "/api/v1/tokens/t-3/revoke", json!({})).await;
     refreshed.closed().await.assert(1008, "token_revoked");
 }
 
@@ -126,7 +112,7 @@ async fn a_revocation_is_remembered_for_as_long_as_configured() {
     let app = TestApp::spawn(&settings).await;
     // A time that is past, or in seconds, shortens nothing.
     for body in [json!({}), json!({"expires_at": now_s()}), json!({"expires_at": null})] {
-        let answer = done(&app, "/api/v1/tokens/t-1/revoke", body).await;
+        let answer = app.done(KEY, "/api/v1/tokens/t-1/revoke", body).await;
         let until = answer["until"].as_u64().expect("a time");
         assert!(until.abs_diff(now_ms() + 7_200_000) < 60_000, "{answer}");
     }
@@ -138,7 +124,7 @@ async fn a_revoked_guest_gets_no_further_token_for_its_user() {
     let guest = app.post("/auth/guest", &json!({"name": "Ada"})).await.json();
     let (token, user) = (guest["token"].as_str().unwrap(), guest["user"].as_str().unwrap());
     let mut session = assert_accepted(&app, token).await;
-    done(&app, &format!("/api/v1/users/{user}/disconnect"), json!({"revoke": true})).await;
+    app.done(KEY, &format!("/api/v1/users/{user}/disconnect"), json!({"revoke": true})).await;
     session.closed().await.assert(1008, "token_revoked");
     let head = [("authorization", format!("Bearer {token}"))];
     let renewed = app.post_with("/auth/guest", &head, &json!({"name": "Ada"})).await;

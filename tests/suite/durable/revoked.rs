@@ -8,10 +8,10 @@ use rookery::{
     cluster::{Revocation, Tokens},
     model::Timestamp,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{open, rows, user};
-use crate::harness::{Directory, Process, Response, eventually, node_process, now_ms, now_s};
+use crate::harness::{Directory, Process, eventually, node_process, now_ms, now_s};
 
 const KEY: &str = "a-key-of-the-tests";
 
@@ -26,18 +26,6 @@ async fn kill(mut process: Process) {
     process.exited().await;
 }
 
-/// A call that has to be done.
-async fn done(process: &Process, path: &str, body: Value) {
-    let response = process.backend(KEY, "POST", path, &body.to_string()).await;
-    assert_eq!(response.status, 200, "{response:?}");
-}
-
-async fn assert_revoked(process: &Process, token: &str) {
-    let response: Response = process.upgrade().bearer(token).refused().await;
-    response.assert_error(401, "unauthorized");
-    assert!(response.body.contains("revoked"), "{response:?}");
-}
-
 #[tokio::test]
 async fn a_token_that_was_revoked_is_refused_after_a_crash_too() {
     let directory = Directory::new();
@@ -48,16 +36,16 @@ async fn a_token_that_was_revoked_is_refused_after_a_crash_too() {
     let (of_user, bob) = (process.token("t-2"), process.token("bob"));
     let undated = process.token_with("t-2", json!({"iat": null}));
     let mut shown = process.upgrade().bearer(&stolen).client().await;
-    done(&process, "/api/v1/tokens/t-1/revoke", json!({})).await;
+    process.done(KEY, "/api/v1/tokens/t-1/revoke", json!({})).await;
     shown.closed().await.assert(1008, "token_revoked");
-    done(&process, "/api/v1/users/t-2/disconnect", json!({"revoke": true})).await;
+    process.done(KEY, "/api/v1/users/t-2/disconnect", json!({"revoke": true})).await;
 
     let mut process = process;
     for _ in 0..2 {
         kill(process).await;
         process = start(directory.path()).await;
         for revoked in [&stolen, &of_user, &undated] {
-            assert_revoked(&process, revoked).await;
+            process.assert_revoked(revoked).await;
         }
         let later = process.token("t-2");
         for good in [&other, &bob, &later] {
@@ -81,7 +69,7 @@ async fn one_that_is_over_is_gone_from_the_file() {
     let named = |jti: &str| process.token_with("ada", json!({"jti": jti, "iat": now_s()}));
     let [over, short, long] = ["over", "short", "long"].map(named);
     let soon = json!({"expires_at": now_ms() + 500});
-    done(&process, "/api/v1/tokens/short/revoke", soon).await;
+    process.done(KEY, "/api/v1/tokens/short/revoke", soon).await;
     for token in [&over, &short] {
         eventually("the revocation to be over", async || {
             process.upgrade().bearer(token).attempt().await.ok()?.ok()
@@ -91,7 +79,7 @@ async fn one_that_is_over_is_gone_from_the_file() {
     kill(process).await;
     assert_eq!(rows(&directory, "revocations"), 1);
     let process = start(directory.path()).await;
-    assert_revoked(&process, &long).await;
+    process.assert_revoked(&long).await;
 }
 
 #[tokio::test]
@@ -106,10 +94,10 @@ async fn a_store_of_a_version_that_kept_none_opens() {
     drop(database);
 
     let process = start(directory.path()).await;
-    done(&process, "/api/v1/tokens/t-1/revoke", json!({})).await;
+    process.done(KEY, "/api/v1/tokens/t-1/revoke", json!({})).await;
     kill(process).await;
     let process = start(directory.path()).await;
-    assert_revoked(&process, &process.token_with("ada", json!({"jti": "t-1"}))).await;
+    process.assert_revoked(&process.token_with("ada", json!({"jti": "t-1"}))).await;
 }
 
 /// As in memory.

@@ -45,6 +45,13 @@ impl Endpoint {
         self.upgrade().bearer(&self.token(sub))
     }
 
+    /// The token is refused, as one that was revoked.
+    pub async fn assert_revoked(&self, token: &str) {
+        let response = self.upgrade().bearer(token).refused().await;
+        response.assert_error(401, "unauthorized");
+        assert!(response.body.contains("revoked"), "{response:?}");
+    }
+
     /// A request to `/events` that has no token yet.
     pub fn events(&self) -> Connect {
         Connect::new(*self, "/events")
@@ -137,6 +144,14 @@ impl Endpoint {
         patiently("an HTTP answer", exchange(self, method, path, &headers, body))
             .await
             .expect("the server answers")
+    }
+
+    /// A POST of a backend that has to be done, and its answer; null is no body.
+    pub async fn done(&self, key: &str, path: &str, body: Value) -> Value {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let response = self.backend(key, "POST", path, &body).await;
+        assert_eq!(response.status, 200, "{response:?}");
+        response.json()
     }
 
     /// The connections that `/healthz` counts.
