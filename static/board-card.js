@@ -59,7 +59,8 @@ export class CardDialog {
         hooks.onAction(action, this.#key);
       });
     }
-    this.#dialog.addEventListener("close", () => this.#closed());
+    // The event comes later than the close, and another card may have been opened meanwhile.
+    this.#dialog.addEventListener("close", () => this.#dialog.open || this.#left());
   }
 
   get #model() {
@@ -73,6 +74,7 @@ export class CardDialog {
 
   open(key) {
     if (!this.#model.card(key)) return;
+    this.#left();
     this.#key = key;
     this.#seen = {};
     $("note-text").value = this.#drafts.get(key) ?? "";
@@ -83,7 +85,8 @@ export class CardDialog {
   }
 
   close() {
-    if (this.#dialog.open) this.#dialog.close();
+    this.#dialog.close();
+    this.#left();
   }
 
   /** Saves what stands in the fields. */
@@ -210,7 +213,9 @@ export class CardDialog {
     $("card-retry").hidden = $("card-discard").hidden = state !== "failed";
   }
 
-  #closed() {
+  /** Keeps what was done to the card that is no longer shown. */
+  #left() {
+    if (this.#key === null) return;
     this.commit();
     const draft = $("note-text").value;
     if (draft.trim() !== "") this.#drafts.set(this.#key, draft);

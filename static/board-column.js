@@ -22,10 +22,12 @@ export class ColumnDialog {
     $("column-left").addEventListener("click", () => this.#move(-1));
     $("column-right").addEventListener("click", () => this.#move(1));
     $("column-delete").addEventListener("click", () => this.#remove());
-    this.#dialog.addEventListener("close", () => this.#closed());
+    // The event comes later than the close, and another column may have been opened meanwhile.
+    this.#dialog.addEventListener("close", () => this.#dialog.open || this.#left());
   }
 
   open(key) {
+    this.#left();
     this.#seen = this.#model().pending.view(key);
     if (!this.#seen) return;
     this.#key = key;
@@ -33,6 +35,11 @@ export class ColumnDialog {
     $("column-note").textContent = "";
     this.#dialog.showModal();
     this.refresh();
+  }
+
+  close() {
+    this.#dialog.close();
+    this.#left();
   }
 
   /** The board changed. */
@@ -65,7 +72,8 @@ export class ColumnDialog {
     this.#model().removeColumn(key);
   }
 
-  #closed() {
+  /** Keeps what was done to the column that is no longer shown. */
+  #left() {
     const key = this.#key;
     this.#key = null;
     const title = $("column-title").value.trim();

@@ -18,6 +18,7 @@ export class Drag {
   #hooks;
   #press = null; // a pointer that is down and may become a drag
   #drag = null;
+  #wasDragged = false; // what the last press became
 
   /**
    * @param {HTMLElement} board what scrolls sideways and holds the columns
@@ -41,9 +42,9 @@ export class Drag {
     // A drag by touch must not scroll, and that can only be said to the first move.
     document.addEventListener("touchmove", (event) => this.#drag && event.cancelable && event.preventDefault(), { passive: false });
     document.addEventListener("contextmenu", (event) => this.#drag && event.preventDefault());
-    // The click that ends a drag opens nothing.
+    // The click that ends a drag opens nothing, whenever it comes; one by key is no end of a drag.
     board.addEventListener("click", (event) => {
-      if (!this.justEnded) return;
+      if (!this.#wasDragged || event.detail === 0) return;
       event.preventDefault();
       event.stopPropagation();
     }, { capture: true });
@@ -62,10 +63,13 @@ export class Drag {
   }
 
   #down(event) {
+    this.#wasDragged = false;
     const card = event.target.closest?.(".card");
     if (!card || event.button !== 0 || !event.isPrimary || event.target.closest(".card-notice")) return;
     this.cancel();
     const { clientX: x, clientY: y } = event;
+    // The card that was pressed gets the click, even where it moves from under the pointer meanwhile.
+    event.target.closest(".card-face")?.setPointerCapture(event.pointerId);
     this.#press = { card, x, y, pointer: event.pointerId, touch: event.pointerType === "touch" };
     if (this.#press.touch) this.#press.timer = setTimeout(() => this.#start(x, y), HOLD_MS);
   }
@@ -103,6 +107,7 @@ export class Drag {
     const { card, pointer, x: pressedX, y: pressedY } = this.#press;
     this.#release();
     if (!card.isConnected) return;
+    this.#wasDragged = true;
     const box = card.getBoundingClientRect();
     const ghost = card.cloneNode(true);
     ghost.classList.add("ghost");
@@ -165,8 +170,6 @@ export class Drag {
     gap.remove();
     card.classList.remove("dragged");
     this.#board.classList.remove("dragging");
-    this.justEnded = true;
-    setTimeout(() => (this.justEnded = false)); // after the click of this release
     this.#hooks.onEnd(key, card.isConnected ? drop : null);
   }
 }

@@ -96,6 +96,8 @@ function leave(problem) {
 
 function closeAll() {
   drag.cancel();
+  cardDialog.close();
+  columnDialog.close();
   for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
   for (const pop of document.querySelectorAll("[popover]:popover-open")) pop.hidePopover();
 }

@@ -58,9 +58,12 @@ describe("hands and eyes", { concurrency: 2 }, () => {
     for (const title of ["One", "Two"]) await addCard(ada, "To do", title);
     await card(ben, "Two").waitFor();
     const from = await card(ada, "One").boundingBox();
-    const grip = async () => {
+    const press = async () => {
       await ada.mouse.move(from.x + 40, from.y + 15);
       await ada.mouse.down();
+    };
+    const grip = async () => {
+      await press();
       await ada.mouse.move(from.x + 340, from.y + 60, { steps: 5 });
       await ada.locator('[data-column="doing"] .gap').waitFor();
     };
@@ -70,6 +73,15 @@ describe("hands and eyes", { concurrency: 2 }, () => {
     await ada.mouse.up();
     await ada.locator("#said").getByText("“One” stays where it was").waitFor({ state: "attached" });
     assert.deepEqual(await cardTitles(ada, "To do"), ["One", "Two"]);
+    assert.equal(await ada.locator("dialog[open]").count(), 0);
+
+    // Let go of and released over the very card: that is no click either.
+    await press();
+    await ada.mouse.move(from.x + 50, from.y + 20, { steps: 3 });
+    await ada.locator('[data-column="todo"] .gap').waitFor();
+    await ada.keyboard.press("Escape");
+    await ada.evaluate(() => new Promise((resolve) => setTimeout(resolve)));
+    await ada.mouse.up();
     assert.equal(await ada.locator("dialog[open]").count(), 0);
 
     await grip();

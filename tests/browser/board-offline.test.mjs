@@ -9,9 +9,21 @@ import { addCard, agree, card, cardTitles, done, dragCard, enterBoard, inState, 
 async function block(context) {
   let blocked = true;
   await context.routeWebSocket(/\/ws/, (socket) => (blocked ? socket.close({ code: 4000 }) : socket.connectToServer()));
-  await context.route(/\/events\?/, (route) => (blocked ? route.abort() : route.continue()));
+  await context.route(/\/events\?/, (route) => (blocked ? route.abort("connectionrefused") : route.continue()));
   return () => (blocked = false);
 }
+
+/**
+ * Sets what this page's network is like. Not by `context.setOffline`: that waits for an answer of
+ * every service worker, and one that the browser is about to end gives none.
+ */
+async function throttle(page) {
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send("Network.enable");
+  return (conditions) => devtools.send("Network.emulateNetworkConditions", conditions);
+}
+const SLOW = { offline: false, latency: 300, downloadThroughput: 20_000, uploadThroughput: 8_000 };
+const FAST = { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: -1 };
 
 describe("without a connection", { concurrency: 2 }, () => {
   boardTest("a slow window, cut off, edited on both sides: in the end both are the same and nothing is lost", async ({ enter, network }) => {
@@ -20,12 +32,11 @@ describe("without a connection", { concurrency: 2 }, () => {
     for (const title of ["Eggs", "Milk", "Twigs"]) await addCard(ada, "To do", title);
     await card(ben, "Twigs").waitFor();
 
-    const devtools = await ben.context().newCDPSession(ben);
-    await devtools.send("Network.enable");
-    await devtools.send("Network.emulateNetworkConditions", { offline: false, latency: 300, downloadThroughput: 20_000, uploadThroughput: 8_000 });
+    const conditions = await throttle(ben);
+    await conditions(SLOW);
     await addCard(ben, "Doing", "Slowly");
     await card(ada, "Slowly").waitFor();
-    await ben.context().setOffline(true);
+    await conditions({ ...SLOW, offline: true });
     network.cut();
     await ben.getByText("What you change is kept and sent later.").waitFor();
 
@@ -41,6 +52,8 @@ describe("without a connection", { concurrency: 2 }, () => {
     await addCard(ben, "Doing", "In the tunnel");
     await ben.getByText("4 changes not sent yet").waitFor();
     await card(ben, "In the tunnel").locator(".card-waiting").waitFor();
+    const [waiting, sent] = await Promise.all(["In the tunnel", "Slowly"].map((title) => card(ben, title).boundingBox()));
+    assert.equal(waiting.height, sent.height, "what waits takes no room: nothing jumps when it is sent");
 
     await openCard(ada, "Eggs");
     await write(ada, "Description", "Brown ones");
@@ -56,8 +69,7 @@ describe("without a connection", { concurrency: 2 }, () => {
     await saved(ada);
 
     network.heal();
-    await devtools.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
-    await ben.context().setOffline(false);
+    await conditions(FAST);
     await inState(ben, "connected");
     await ben.locator("#disputes").getByText("“Ben's twigs” was changed by Ada too.").waitFor();
     await ben.locator("#disputes-open").click();

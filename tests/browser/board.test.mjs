@@ -89,6 +89,37 @@ describe("two people", { concurrency: 2 }, () => {
     await ben.locator("#people-count").getByText("2 people are here").waitFor({ state: "attached" });
   });
 
+  boardTest("a pressed card opens, though it moves from under the pointer meanwhile", async ({ enter }) => {
+    const [ada, ben] = [await enter("Ada"), await enter("Ben")];
+    for (const title of ["Eggs", "Milk"]) await addCard(ada, "To do", title);
+    await card(ben, "Milk").waitFor();
+    await card(ada, "Milk").hover();
+    await ada.mouse.down();
+    await dragCard(ben, "Eggs", "Done");
+    await ada.waitForFunction(() => document.querySelectorAll('[data-column="todo"] .card').length === 1);
+    await ada.mouse.up();
+    await ada.getByRole("dialog", { name: "Card" }).waitFor();
+    assert.equal(await ada.getByLabel("Title").inputValue(), "Milk");
+  });
+
+  boardTest("a card opened in the very moment another one is closed: both keep what is written", async ({ enter }) => {
+    const ada = await enter("Ada");
+    for (const title of ["Eggs", "Milk"]) await addCard(ada, "To do", title);
+    await openCard(ada, "Eggs");
+    await write(ada, "Description", "Brown ones");
+    await ada.evaluate(() => {
+      // Nothing comes between the two, not even the event that tells of the close.
+      document.querySelector("#card .primary").click();
+      document.querySelectorAll(".card-face")[1].click();
+    });
+    await write(ada, "Description", "Oat milk");
+    await done(ada);
+    await saved(ada);
+    const ben = await enter("Ben");
+    await card(ben, "Eggs").getByText("Brown ones").waitFor();
+    await card(ben, "Milk").getByText("Oat milk").waitFor();
+  });
+
   boardTest("have several boards", async ({ enter }) => {
     const ada = await enter("Ada");
     const ben = await enter("Ben", { path: "/board.html?board=nest" });
