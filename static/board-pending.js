@@ -20,6 +20,7 @@ export class Pending {
   #server = new Map();
   #changes = new Map();
   #epoch = null;
+  #seq = 0; // the place in the log that the last snapshot contains
 
   /** Keys with a change that is not on the server. */
   get keys() {
@@ -102,10 +103,11 @@ export class Pending {
 
   // -- what the server says --
 
-  /** All of the state, after joining: `[key, {value, version}]`. */
-  snapshot(state, epoch) {
+  /** All of the state, after joining: `[key, {value, version}]`. It contains the log up to `seq`, deletions too. */
+  snapshot(state, epoch, seq = 0) {
     const isNewLife = epoch !== this.#epoch;
     this.#epoch = epoch;
+    this.#seq = seq;
     this.#server = new Map(state);
     for (const [key, change] of this.#changes) {
       // A condition on a version of another life of the log means nothing.
@@ -116,7 +118,7 @@ export class Pending {
 
   /** One key was set. False where that is old news. */
   receive(key, value, version) {
-    if (version <= (this.#server.get(key)?.version ?? 0)) return false;
+    if (version <= this.#known(key)) return false;
     this.#server.set(key, { value, version });
     this.#rebase(key);
     return true;
@@ -157,10 +159,10 @@ export class Pending {
   conflicted(key, nonce, current) {
     const change = this.#underWay(key, nonce);
     if (!change) return;
-    const known = this.#server.get(key)?.version ?? 0;
-    // An absent key has version 0, so whether that is news follows from what was asked.
-    const isNews = current.version > known || (current.version === 0 && known <= change.sending.ifVersion);
-    this.#settle(key, change, current.value, isNews ? Math.max(current.version, known + 1) : 0);
+    // An absent key has version 0: it was deleted since, if it is still here as it was when this was asked.
+    const seen = this.#server.get(key);
+    const isGone = current.version === 0 && seen && seen.value !== null && seen.version <= change.sending.ifVersion;
+    this.#settle(key, change, current.value, isGone ? this.#known(key) + 1 : current.version);
   }
 
   /** A write was refused for good (`problem` is a text), or it is not known whether it arrived (null). */
@@ -179,8 +181,13 @@ export class Pending {
 
   #settle(key, change, value, version) {
     change.sending = null;
-    if (version > (this.#server.get(key)?.version ?? 0)) this.#server.set(key, { value, version });
+    if (version > this.#known(key)) this.#server.set(key, { value, version });
     this.#rebase(key);
+  }
+
+  /** What has a version up to this one is no news of a key. */
+  #known(key) {
+    return Math.max(this.#server.get(key)?.version ?? 0, this.#seq);
   }
 
   // -- conflicts --

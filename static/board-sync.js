@@ -180,7 +180,7 @@ export class BoardSync {
     const resumed = this.#joined ? [] : pending.resumed();
     this.#joined = true;
     if (!recovered) this.#writers.clear();
-    pending.snapshot(this.#room.shared, epoch);
+    pending.snapshot(this.#room.shared, epoch, seq);
     for (const write of resumed) if (pending.stateOf(write.key) === "sending") this.#write(write);
     if (seq === 0) this.#seed();
     this.#hooks.onBoard(null, null);

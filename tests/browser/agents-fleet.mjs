@@ -30,6 +30,9 @@ export class DemoFleet {
   }
 }
 
+/** An agent tells its state this often, changed or not: the page calls one silent that does not. */
+const BEAT_MS = 2_000;
+
 /** Agents that do what they are told: the key of each is its user. */
 export async function makeAgent(server, user, state = {}, room = "agents:demo") {
   const client = await server.user(user);
@@ -43,8 +46,15 @@ export async function makeAgent(server, user, state = {}, room = "agents:demo") 
       return rooms.states.set(user, agent.state);
     },
     tell: (event, data) => rooms.events.publish(event, { agent: user, name: agent.state.name, ...data }),
-    vanish: () => rooms.states.set(user, null),
+    /** It is there, and says no more by itself. */
+    fallSilent: () => clearInterval(beat),
+    vanish: () => {
+      agent.fallSilent();
+      return rooms.states.set(user, null);
+    },
   };
+  const beat = setInterval(() => agent.write().catch(agent.fallSilent), BEAT_MS);
+  client.on("state", ({ state }) => state === "disconnected" && agent.fallSilent());
   await agent.write();
   return agent;
 }

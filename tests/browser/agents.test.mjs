@@ -45,8 +45,8 @@ function fleetTest(name, body) {
           fleets.push(fleet);
           return fleet;
         },
-        agent: async (user, state) => {
-          const agent = await makeAgent(server, user, state);
+        agent: async (user, state, room) => {
+          const agent = await makeAgent(server, user, state, room);
           agents.push(agent);
           return agent;
         },
@@ -171,7 +171,7 @@ describe("a fleet", { concurrency: 2 }, () => {
 });
 
 describe("stale agents", { concurrency: 2 }, () => {
-  fleetTest("who is no member any more is gone, until it comes back", async ({ server, open, agent }) => {
+  fleetTest("who is no member any more is gone, until it comes back", async ({ open, agent }) => {
     const heron = await agent("heron", { status: "working", throughput: 50 });
     await agent("wren");
     const page = await open();
@@ -184,17 +184,17 @@ describe("stale agents", { concurrency: 2 }, () => {
     await page.locator("#tile-stale").getByText("1").waitFor();
     await row(page, "heron").locator(".throughput").getByText("0.0").waitFor();
 
-    const again = await makeAgent(server, "heron", { status: "working", throughput: 20 });
+    const again = await agent("heron", { status: "working", throughput: 20 });
     await isIn(page, "heron", "working");
     await again.vanish();
     await row(page, "heron").waitFor({ state: "detached" });
     assert.deepEqual(await names(page), ["wren"]);
-    again.client.close();
   });
 
   fleetTest("who is there and says nothing is silent, unless it is this page that was cut off", async ({ open, network, agent }) => {
     const heron = await agent("heron", { status: "working" });
     const wren = await agent("wren", { status: "stopped" });
+    heron.fallSilent();
     const page = await open({}, "/agents.html", network.url);
     page.expected = NETWORK_NOISE;
     await enterFleet(page);
@@ -344,15 +344,14 @@ describe("looking around", { concurrency: 2 }, () => {
     await page.getByLabel("Your name").waitFor();
   });
 
-  fleetTest("another room is another fleet, and the command says so", async ({ server, open, agent }) => {
+  fleetTest("another room is another fleet, and the command says so", async ({ open, agent }) => {
     await agent("heron");
     const page = await open({}, "/agents.html?room=fleet:eu");
     await enterFleet(page);
     await page.locator("#empty-command").getByText("--room fleet:eu").waitFor();
-    const wren = await makeAgent(server, "wren", {}, "fleet:eu");
+    await agent("wren", {}, "fleet:eu");
     await row(page, "wren").waitFor();
     assert.deepEqual(await names(page), ["wren"]);
-    wren.client.close();
   });
 
   fleetTest("who may not into the room is told so", async ({ server, open, agent }) => {

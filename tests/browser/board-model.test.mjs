@@ -284,6 +284,18 @@ describe("pending changes", () => {
     assert.equal(ada.pending.size, 0);
   });
 
+  test("told of as done when somebody has deleted them since: they stay deleted", () => {
+    const { world, people: [ada, ben] } = boardWith("Ada", "Ben");
+    const key = ada.model.addCard("todo", "Eggs");
+    ada.step({ loseAnswer: true }); // it arrived
+    world.settle({ people: [ben] });
+    ben.model.removeCard(key);
+    world.settle({ people: [ben] });
+    world.settle(); // Ada comes back, writes the same again, and hears that it is done
+    assert.equal(ada.model.card(key), null);
+    assert.deepEqual(ada.model.columns(), ben.model.columns());
+  });
+
   test("survive a server that forgot everything", () => {
     const { world, people: [ada] } = boardWith("Ada");
     const key = ada.model.addCard("todo", "eggs");

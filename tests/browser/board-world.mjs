@@ -39,6 +39,11 @@ export class World {
     return { seq: this.#seq };
   }
 
+  /** The end of the log. */
+  get seq() {
+    return this.#seq;
+  }
+
   /** Everything in the memory of the process is gone. */
   restart() {
     this.epoch += "'";
@@ -92,7 +97,7 @@ export class Person {
     if (this.online) return;
     this.online = true;
     this.#line = [];
-    this.pending.snapshot(this.#world.state, this.#world.epoch);
+    this.pending.snapshot(this.#world.state, this.#world.epoch, this.#world.seq);
     if (this.#queue.length === 0) this.#queue.push(...this.pending.resumed());
   }
 
