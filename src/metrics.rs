@@ -94,7 +94,7 @@ pub struct Metrics {
     pub gaps_repaired: Counter,
     /// Gaps that it could not fill.
     pub logs_restarted: Counter,
-    /// How often a worker's mailbox was full.
+    /// How often a worker's queue was full.
     pub workers_lagged: Counter,
     /// What each worker counts by itself.
     pub workers: Workers,
@@ -148,7 +148,7 @@ impl Metrics {
             ("joins", "Sessions that became members of a room", &self.joins),
             ("gaps_repaired", "Gaps in a room's fan-out filled from its log", &self.gaps_repaired),
             ("logs_restarted", "Gaps that a log did not reach back to", &self.logs_restarted),
-            ("workers_lagged", "How often a worker's mailbox was full", &self.workers_lagged),
+            ("workers_lagged", "How often a worker's queue was full", &self.workers_lagged),
         ];
         for (name, help, counter) in counters {
             to.register(name, help, counter.clone());

@@ -90,6 +90,8 @@ pub(crate) struct Client {
     pub(crate) ready_at: Option<Kind>,
     /// When it was begun, in nanoseconds.
     pub(crate) began: u64,
+    /// How many bytes it was told.
+    pub(crate) told: u64,
     /// The beginning of a frame whose end has not come.
     pub(crate) partial: Vec<u8>,
     /// What the socket has not taken yet.
@@ -127,6 +129,7 @@ impl Clients {
             stage: Stage::Asked,
             ready_at: visitor.ready_at,
             began: now,
+            told: 0,
             partial: Vec::new(),
             // Leaves when the socket is connected.
             unsent: visitor.request(),

@@ -1,5 +1,6 @@
 //! Which core runs what. The server has its own, so that the generator takes
-//! nothing of its time.
+//! nothing of its time; where a scenario needs more cores than there are, the
+//! generator shares one.
 
 use anyhow::{Context, ensure};
 use rustix::{
@@ -12,6 +13,8 @@ use rustix::{
 pub(crate) struct Cores {
     pub(crate) servers: Vec<usize>,
     pub(crate) generator: usize,
+    /// All that may be used.
+    allowed: Vec<usize>,
 }
 
 impl Cores {
@@ -31,13 +34,26 @@ impl Cores {
             "the generator needs a core that no server runs on; there are {}",
             allowed.len()
         );
-        Ok(Self { servers, generator })
+        Ok(Self { servers, generator, allowed })
     }
 
     /// With servers that leave those cores to somebody else, and share the
     /// generator's.
     pub(crate) fn beside_generator(&self) -> Self {
-        Self { servers: vec![self.generator], generator: self.generator }
+        let servers = vec![self.generator];
+        Self { servers, generator: self.generator, allowed: self.allowed.clone() }
+    }
+
+    /// With so many cores for the servers, the generator's among them where there are no others.
+    pub(crate) fn with_servers_on(&self, count: usize) -> Self {
+        let mut servers = self.servers.clone();
+        let free = self.allowed.iter().filter(|core| **core != self.generator);
+        for core in free.chain([&self.generator]) {
+            if servers.len() < count && !servers.contains(core) {
+                servers.push(*core);
+            }
+        }
+        Self { servers, generator: self.generator, allowed: self.allowed.clone() }
     }
 
     /// From here on this thread and what it starts run on the servers' cores.

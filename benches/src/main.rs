@@ -5,7 +5,7 @@
 //!
 //! - [`arguments`]: the command line
 //! - [`frames`], [`stamp`], [`chat`], [`token`]: bytes of a client
-//! - [`clients`], [`swarm`]: thousands of clients on one thread
+//! - [`clients`], [`swarm`], [`drain`]: thousands of clients on one thread
 //! - [`floor`]: the bare write loop
 //! - [`cores`], [`process`], [`target`]: what is measured, where it runs, what it takes
 //! - [`redis`]: a Redis of its own, and a plain client of it
@@ -16,6 +16,7 @@ mod arguments;
 mod chat;
 mod clients;
 mod cores;
+mod drain;
 mod floor;
 mod frames;
 mod latency;

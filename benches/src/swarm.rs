@@ -13,6 +13,7 @@ use mio::{Events, Poll};
 use crate::{
     chat::{Dialect, Kind},
     clients::{Clients, Stage, Visitor},
+    drain::Drain,
     frames::{self, opcode},
     latency::Latencies,
 };
@@ -54,6 +55,7 @@ pub(crate) struct Swarm {
     scratch: Vec<u8>,
     began: Instant,
     pub(crate) clients: Clients,
+    drain: Drain,
     ready: usize,
     /// How long each took to be ready.
     pub(crate) connecting: Latencies,
@@ -69,6 +71,7 @@ impl Swarm {
             scratch: vec![0; SCRATCH],
             began: Instant::now(),
             clients: Clients::new(address, dialect),
+            drain: Drain::default(),
             ready: 0,
             connecting: Latencies::default(),
             pings: 0,
@@ -118,6 +121,21 @@ impl Swarm {
         Ok(())
     }
 
+    /// From here on the messages of clients that are not watched are counted in bytes alone.
+    pub(crate) fn watch_only(&mut self, is_watched: impl Fn(usize) -> bool) -> anyhow::Result<()> {
+        self.drain.begin(&mut self.clients, self.poll.registry(), is_watched)
+    }
+
+    /// Waits until all who are not watched were told as much as this client, who is.
+    pub(crate) fn all_told_as(&mut self, watched: usize) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.drain.is_even_with(watched, &mut self.clients, &mut self.scratch)? {
+            ensure!(Instant::now() < deadline, "not everybody was told what client {watched} was");
+            self.wait(Duration::from_millis(1), &mut Ignored::default())?;
+        }
+        Ok(())
+    }
+
     /// Does nothing for so long but answer Pings.
     pub(crate) fn rest(&mut self, time: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + time;
@@ -142,6 +160,8 @@ impl Swarm {
     }
 
     fn wait(&mut self, time: Duration, traffic: &mut impl Traffic) -> anyhow::Result<()> {
+        self.drain.turn(&mut self.clients, &mut self.scratch)?;
+        let time = self.drain.patience().map_or(time, |due| due.min(time));
         match self.poll.poll(&mut self.events, Some(time)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             result => result?,
@@ -189,6 +209,7 @@ impl<T: Traffic> Reader<'_, T> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => bail!("reading: {error}"),
             };
+            client.told += read as u64;
             let now = nanos(self.began.elapsed());
             let bytes = scratch.get(..read).unwrap_or_default();
             if client.stage == Stage::Ready && client.partial.is_empty() {

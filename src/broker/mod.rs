@@ -33,7 +33,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
-pub use delivery::{Delivery, Subscriber};
+pub use delivery::{Delivery, Handed, Subscriber, Turn};
 pub use figures::Figures;
 pub use revocations::RevocationStore;
 

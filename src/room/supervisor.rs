@@ -1,5 +1,6 @@
 use std::{
     cell::RefCell,
+    mem,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -15,7 +16,7 @@ use super::{
     watch::Watchers,
 };
 use crate::{
-    broker::{Broker, Delivery, Snapshot, Subscriber, Unavailable},
+    broker::{Broker, Delivery, Handed, Snapshot, Subscriber, Turn, Unavailable},
     config,
     metrics::{Metrics, WorkerMetrics},
     model::{Code, Farewell, LinkId, Problem, Profile, RoomName, SessionId, WorkerId},
@@ -29,9 +30,9 @@ use crate::{
 /// thread; messages name them by their [`LinkId`].
 pub type Links = Rc<RefCell<AHashMap<LinkId, Rc<Outbound>>>>;
 
-/// At most so many messages wait for a worker. Past that the broker's are let
-/// go, which the worker notices and repairs from the log; signals and signs of
-/// typing among them are lost.
+/// At most so many messages of presence wait for a worker, and as many of the broker.
+/// Past that the broker's are let go, which the worker notices and repairs from the log;
+/// signals and signs of typing among them are lost.
 const MAILBOX: usize = 16 * 1024;
 
 /// A connection as the supervisor knows it.
@@ -62,6 +63,8 @@ pub struct RoomSupervisor {
     pub(super) presence: presence::Line,
     /// How the broker sees this actor; set when it starts.
     pub(super) subscriber: Option<Subscriber>,
+    /// Room for what the broker hands on, used again.
+    handed: Vec<Delivery>,
     pub(super) links: Links,
     pub(super) attached: AHashMap<LinkId, Attached>,
     /// Boxed, as most of a table's places are empty.
@@ -109,6 +112,7 @@ impl RoomSupervisor {
             broker,
             presence,
             subscriber: None,
+            handed: Vec::new(),
             links,
             attached: AHashMap::new(),
             rooms: AHashMap::new(),
@@ -140,7 +144,7 @@ impl RoomSupervisor {
     }
 
     pub(super) fn end_turn_later(&mut self, ctx: &mut Context<Self>) {
-        if !std::mem::replace(&mut self.turn_ends, true) {
+        if !mem::replace(&mut self.turn_ends, true) {
             ctx.notify(EndTurn);
         }
     }
@@ -175,6 +179,27 @@ impl RoomSupervisor {
             Accepted::Gap => self.repair(room, ctx),
         }
         self.end_turn_later(ctx);
+    }
+
+    /// The broker hands something on.
+    fn take(&mut self, delivery: Delivery, ctx: &mut Context<Self>) {
+        match delivery {
+            Delivery::Published(publication) => {
+                let Some(room) = self.rooms.get_mut(&publication.room) else { return };
+                let accepted = room.publish(&publication);
+                self.accepted(accepted, &publication.room, ctx);
+            }
+            Delivery::Transient(name, transient) => {
+                let Some(room) = self.rooms.get_mut(&name) else { return };
+                let accepted = room.relay(&transient);
+                self.accepted(accepted, &name, ctx);
+            }
+            Delivery::End(name, end) => {
+                let Some(room) = self.rooms.get_mut(&name) else { return };
+                let accepted = room.reaches(end);
+                self.accepted(accepted, &name, ctx);
+            }
+        }
     }
 
     /// Sends what this turn brought, and the latest values whose time has come.
@@ -220,7 +245,7 @@ impl RoomSupervisor {
             next = Some(next.map_or(at, |next| next.min(at)));
         }
         if let Some(next) = next
-            && !std::mem::replace(&mut self.timer, true)
+            && !mem::replace(&mut self.timer, true)
         {
             ctx.run_later(next.saturating_duration_since(now), |act, ctx| {
                 act.timer = false;
@@ -240,33 +265,29 @@ impl Actor for RoomSupervisor {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
         let worker = self.worker;
-        self.subscriber = Some(Subscriber::new(worker, ctx.address().recipient()));
+        let subscriber = Subscriber::new(worker, MAILBOX, ctx.address().recipient());
+        Turn::begin(&subscriber);
+        self.subscriber = Some(subscriber);
         let news = ctx.address().recipient();
         self.presence.actor().do_send(presence::Register { worker, news });
     }
 }
 
-impl Handler<Delivery> for RoomSupervisor {
+impl Handler<Handed> for RoomSupervisor {
     type Result = ();
 
-    fn handle(&mut self, delivery: Delivery, ctx: &mut Self::Context) {
-        match delivery {
-            Delivery::Published(publication) => {
-                let Some(room) = self.rooms.get_mut(&publication.room) else { return };
-                let accepted = room.publish(&publication);
-                self.accepted(accepted, &publication.room, ctx);
-            }
-            Delivery::Transient(name, transient) => {
-                let Some(room) = self.rooms.get_mut(&name) else { return };
-                let accepted = room.relay(&transient);
-                self.accepted(accepted, &name, ctx);
-            }
-            Delivery::End(name, end) => {
-                let Some(room) = self.rooms.get_mut(&name) else { return };
-                let accepted = room.reaches(end);
-                self.accepted(accepted, &name, ctx);
-            }
+    fn handle(&mut self, Handed: Handed, ctx: &mut Self::Context) {
+        // The other workers begin to write while this one does.
+        Turn::end();
+        let mut handed = mem::take(&mut self.handed);
+        if let Some(subscriber) = &self.subscriber {
+            subscriber.take(&mut handed);
         }
+        for delivery in handed.drain(..) {
+            self.take(delivery, ctx);
+        }
+        self.handed = handed;
+        self.end_turn_later(ctx);
     }
 }
 
@@ -353,6 +374,7 @@ impl Handler<News> for RoomSupervisor {
 /// come back and resume.
 impl Drop for RoomSupervisor {
     fn drop(&mut self) {
+        Turn::cease();
         for name in self.rooms.keys() {
             self.broker.unsubscribe(name, self.worker);
         }

@@ -6,8 +6,8 @@ use std::{any::Any, sync::Arc, thread::JoinHandle, time::Duration};
 use actix::prelude::*;
 use rookery::{
     broker::{
-        Broker, Delivery, PageRequest, PublishError, Receipt, RoomsRequest, Start, StateRequest,
-        Subscriber,
+        Broker, Delivery, Handed, PageRequest, PublishError, Receipt, RoomsRequest, Start,
+        StateRequest, Subscriber,
         memory::{DurableBroker, MemoryBroker},
         redis::RedisBroker,
     },
@@ -23,17 +23,24 @@ use tokio::sync::mpsc;
 use crate::harness::{Directory, RedisServer};
 
 /// A worker that keeps what it is handed.
-struct Worker(mpsc::UnboundedSender<Delivery>);
+struct Worker {
+    subscriber: Subscriber,
+    kept: mpsc::UnboundedSender<Delivery>,
+}
 
 impl Actor for Worker {
     type Context = Context<Self>;
 }
 
-impl Handler<Delivery> for Worker {
+impl Handler<Handed> for Worker {
     type Result = ();
 
-    fn handle(&mut self, delivery: Delivery, _: &mut Self::Context) {
-        let _ = self.0.send(delivery);
+    fn handle(&mut self, Handed: Handed, _: &mut Self::Context) {
+        let mut handed = Vec::new();
+        self.subscriber.take(&mut handed);
+        for delivery in handed {
+            let _ = self.kept.send(delivery);
+        }
     }
 }
 
@@ -45,13 +52,15 @@ struct Subscribed {
 impl Subscribed {
     /// Behind a queue of so many places.
     fn new(places: usize) -> Self {
-        let (sender, handed) = mpsc::unbounded_channel();
-        let queue = Worker::create(|ctx| {
-            ctx.set_mailbox_capacity(places);
-            Worker(sender)
-        })
-        .recipient();
-        Self { subscriber: Subscriber::new(WorkerId::next(), queue), handed }
+        let (kept, handed) = mpsc::unbounded_channel();
+        let mut subscriber = None;
+        Worker::create(|ctx| {
+            let tell = ctx.address().recipient();
+            let made = Subscriber::new(WorkerId::next(), places, tell);
+            subscriber = Some(made.clone());
+            Worker { subscriber: made, kept }
+        });
+        Self { subscriber: subscriber.expect("the worker was made"), handed }
     }
 
     async fn next(&mut self) -> Delivery {

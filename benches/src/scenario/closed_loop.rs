@@ -1,6 +1,6 @@
 //! *inflight*: one member of the room keeps so many messages under way; a
 //! message that has reached every member is followed by another. And *workers*: the
-//! same with one worker and with two.
+//! same with one worker and with two, and a generator that is out of their way.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -36,17 +36,23 @@ pub(super) fn run(setting: &Setting<'_>, in_flight: usize) -> anyhow::Result<Rep
         targets.insert(1, Target::batched_floor());
     }
     setting.interleave(&format!("inflight-{in_flight}"), title, targets, 3, |target| {
-        measure(setting, target, members, in_flight)
+        measure(setting, target, members, in_flight, |_| true)
     })
 }
 
-/// One worker and two on the servers' cores. Where those are fewer than the workers,
-/// what tells is the CPU time of each delivery: how much a second worker costs.
+/// One worker and two, with a core for each. The generator has to share one of two
+/// cores, so it is kept small: it reads what a sample of the members is told, and
+/// counts the bytes of the others. A message that has reached the sample is followed
+/// by another.
 pub(super) fn workers(setting: &Setting<'_>, in_flight: usize) -> anyhow::Result<Report> {
-    let (members, cores) = (setting.arguments.members, setting.cores.servers.len());
+    let cores = setting.cores.with_servers_on(2);
+    let setting = &Setting { cores: &cores, ..*setting };
+    let (members, cores) = (setting.arguments.members, cores.servers.len());
     let title = format!(
         "workers on cores: {cores}; {in_flight} messages in flight to {members} members of one room"
     );
+    // Whom the server accepted first, and last, and some of each worker.
+    let is_watched = |member: usize| member.is_multiple_of(31) || member + 2 >= members;
     let with = |server: &Target, count: usize| {
         let what = format!("workers: {count}");
         server.with(&what, "ROOKERY__SERVER__WORKERS", count.to_string())
@@ -56,7 +62,9 @@ pub(super) fn workers(setting: &Setting<'_>, in_flight: usize) -> anyhow::Result
         servers.iter().flat_map(|server| [1, 2].map(|count| with(server, count))).collect();
     let one = targets.first().map(|target| target.name.clone());
     let report = Report::new(&format!("workers-{in_flight}"), title, one);
-    setting.fill(report, &targets, 3, |target| measure(setting, target, members, in_flight))
+    setting.fill(report, &targets, 3, |target| {
+        measure(setting, target, members, in_flight, is_watched)
+    })
 }
 
 fn measure(
@@ -64,6 +72,7 @@ fn measure(
     target: &Target,
     members: usize,
     in_flight: usize,
+    is_watched: impl Fn(usize) -> bool,
 ) -> anyhow::Result<Figures> {
     let (process, mut swarm) = setting.start(target)?;
     let dialect = target.dialect();
@@ -71,12 +80,17 @@ fn measure(
     swarm.connect(&visitors, EAGER)?;
     swarm.settle()?;
 
-    let mut traffic = ClosedLoop::new(dialect, 1, members, in_flight);
+    let watched = (0..members).filter(|member| is_watched(*member)).count();
+    swarm.watch_only(is_watched)?;
+    let mut traffic = ClosedLoop::new(dialect, 1, members, in_flight).heard_by(watched);
     run_for(&mut swarm, &mut traffic, WARM_UP)?;
     let processes = [process];
     let seen = watch_for(&processes, &mut swarm, &mut traffic, setting.seconds(2.0))?;
     let mut figures = Figures::default();
-    seen.closed_loop(DELIVERIES, &mut traffic.latencies, &processes, &mut figures)?;
+    // The first member is told its acks as well.
+    swarm.all_told_as(members - 1)?;
+    let deliveries = DELIVERIES.times(members as f64 / watched as f64);
+    seen.closed_loop(deliveries, &mut traffic.latencies, &processes, &mut figures)?;
     Ok(figures)
 }
 
@@ -84,6 +98,8 @@ fn measure(
 pub(super) struct ClosedLoop {
     dialect: Dialect,
     members: usize,
+    /// The members of a room whose messages are read.
+    watched: usize,
     in_flight: usize,
     rooms: Vec<Room>,
     tally: Tally,
@@ -95,7 +111,7 @@ pub(super) struct ClosedLoop {
 struct Room {
     /// All that were sent ever.
     sent: u32,
-    /// By how many members each message under way is still awaited, the oldest first.
+    /// By how many of those each message under way is still awaited, the oldest first.
     awaited: VecDeque<usize>,
 }
 
@@ -105,12 +121,18 @@ impl ClosedLoop {
         Self {
             dialect,
             members,
+            watched: members,
             in_flight,
             rooms: vec![Room::default(); rooms],
             tally: Tally::new(rooms * members),
             latencies: Latencies::default(),
             until: 0,
         }
+    }
+
+    /// A message counts as arrived when so many members have it, who are all that are watched.
+    fn heard_by(self, watched: usize) -> Self {
+        Self { watched, ..self }
     }
 
     /// How many messages were sent ever.
@@ -134,7 +156,7 @@ impl Traffic for ClosedLoop {
                 let mut messages = Vec::new();
                 while of.awaited.len() < self.in_flight {
                     of.sent += 1;
-                    of.awaited.push_back(self.members);
+                    of.awaited.push_back(self.watched);
                     let stamp =
                         Stamp { publisher: u32::try_from(number)?, number: of.sent, sent: now };
                     messages.push(self.dialect.chat(&room(number), &user(publisher), stamp));

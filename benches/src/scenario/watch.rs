@@ -79,7 +79,7 @@ impl<'a> Watch<'a> {
 }
 
 impl Seen {
-    /// The figures of a closed loop, whose latencies are one for each thing.
+    /// The figures of a closed loop, whose latencies are one for each thing, or for so many of them.
     pub(super) fn closed_loop(
         &self,
         things: Things,
@@ -87,7 +87,7 @@ impl Seen {
         processes: &[Process],
         figures: &mut Figures,
     ) -> anyhow::Result<()> {
-        let count = latencies.len() as u64;
+        let count = (latencies.len() as f64 * things.each) as u64;
         figures.compared(things.per_second, count as f64 / self.seconds);
         self.cpu_per(things.cpu, count, figures);
         percentiles(latencies, figures);
@@ -120,11 +120,20 @@ impl Seen {
 pub(super) struct Things {
     per_second: &'static str,
     cpu: &'static str,
+    each: f64,
 }
 
 pub(super) const DELIVERIES: Things =
-    Things { per_second: "deliveries/s", cpu: "CPU µs/delivery" };
-pub(super) const MESSAGES: Things = Things { per_second: "messages/s", cpu: "CPU µs/message" };
+    Things { per_second: "deliveries/s", cpu: "CPU µs/delivery", each: 1.0 };
+pub(super) const MESSAGES: Things =
+    Things { per_second: "messages/s", cpu: "CPU µs/message", each: 1.0 };
+
+impl Things {
+    /// The same where each that is seen stands for so many.
+    pub(super) fn times(self, each: f64) -> Self {
+        Self { each, ..self }
+    }
+}
 
 pub(super) fn percentiles(latencies: &mut Latencies, figures: &mut Figures) {
     figures.compared("p50 ms", latencies.percentile(0.5));
