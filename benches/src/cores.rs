@@ -61,9 +61,14 @@ impl Cores {
         pin(&self.servers)
     }
 
-    /// From here on this thread runs on the generator's core.
+    /// From here on this thread runs on the generator's core; where that is one of the
+    /// servers', on any of those, so that none of their workers is disturbed more than another.
     pub(crate) fn enter_generator(&self) -> anyhow::Result<()> {
-        pin(&[self.generator])
+        if self.servers.contains(&self.generator) {
+            pin(&self.servers)
+        } else {
+            pin(&[self.generator])
+        }
     }
 }
 
