@@ -6,12 +6,10 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { after, before, describe, test } from "node:test";
-import { Network, Server, eventually, launchBrowser, openWindow, signIn } from "./harness.mjs";
+import { NETWORK_NOISE, Network, Server, eventually, launchBrowser, openWindow, signIn } from "./harness.mjs";
 import { DemoFleet, enterFleet, makeAgent } from "./agents-fleet.mjs";
 
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
-/** What the browser itself notes of a connection that breaks. */
-const NETWORK_NOISE = /WebSocket connection to|ERR_CONNECTION|ERR_SOCKET_NOT_CONNECTED|ERR_INTERNET_DISCONNECTED|ERR_EMPTY_RESPONSE|status of (400|426|503)/;
 const NARROW = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
 /** High enough for the rows of all agents of a test. */
 const HIGH = { viewport: { width: 1280, height: 3_600 } };

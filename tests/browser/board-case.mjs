@@ -2,11 +2,9 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { Network, Server, launchBrowser, openWindow } from "./harness.mjs";
+import { NETWORK_NOISE, Network, Server, launchBrowser, openWindow } from "./harness.mjs";
 import { enterBoard } from "./board-hands.mjs";
 
-/** What the browser itself notes of a connection that breaks. */
-export const NETWORK_NOISE = /WebSocket connection to|ERR_CONNECTION|ERR_INTERNET_DISCONNECTED|ERR_EMPTY_RESPONSE|status of (400|426|503)/;
 export const NARROW = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
 
 let browser;

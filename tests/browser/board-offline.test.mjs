@@ -2,8 +2,9 @@
 
 import assert from "node:assert/strict";
 import { describe } from "node:test";
-import { NETWORK_NOISE, boardTest } from "./board-case.mjs";
+import { boardTest } from "./board-case.mjs";
 import { addCard, agree, card, cardTitles, done, dragCard, enterBoard, inState, openCard, saved, shown, write } from "./board-hands.mjs";
+import { NETWORK_NOISE } from "./harness.mjs";
 
 /** Nothing of this browser gets through, by a socket or by a stream of events, until what it answers is called. */
 async function block(context) {

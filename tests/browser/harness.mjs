@@ -254,6 +254,9 @@ export class Gateway {
   }
 }
 
+/** What the browser itself notes of a connection that breaks, and of the question whether the token still holds. */
+export const NETWORK_NOISE = /WebSocket connection to|ERR_CONNECTION|ERR_SOCKET_NOT_CONNECTED|ERR_INTERNET_DISCONNECTED|ERR_EMPTY_RESPONSE|status of (400|426|503)/;
+
 export function launchBrowser() {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",

@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { Network, Server, launchBrowser, openWindow, say, signIn, texts } from "./harness.mjs";
+import { NETWORK_NOISE, Network, Server, launchBrowser, openWindow, say, signIn, texts } from "./harness.mjs";
 
 let browser;
 before(async () => {
@@ -46,9 +46,6 @@ function pageTest(name, options, body = options) {
     }
   });
 }
-
-/** While the server is down the browser itself notes each failed attempt, and the answer to the question whether the token still holds. */
-const NETWORK_NOISE = /WebSocket connection to|ERR_CONNECTION|ERR_INTERNET_DISCONNECTED|ERR_EMPTY_RESPONSE|status of (400|426|503)/;
 
 const message = (page, text) => page.locator("#log .text").filter({ hasText: new RegExp(`^${text}$`) });
 const inState = (page, state) => page.locator(`#connection[data-state="${state}"]`).waitFor();
