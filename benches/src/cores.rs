@@ -9,7 +9,7 @@ use rustix::{
 };
 
 /// The cores of servers and generator.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Cores {
     pub(crate) servers: Vec<usize>,
     pub(crate) generator: usize,
@@ -40,20 +40,19 @@ impl Cores {
     /// With servers that leave those cores to somebody else, and share the
     /// generator's.
     pub(crate) fn beside_generator(&self) -> Self {
-        let servers = vec![self.generator];
-        Self { servers, generator: self.generator, allowed: self.allowed.clone() }
+        Self { servers: vec![self.generator], ..self.clone() }
     }
 
     /// With so many cores for the servers, the generator's among them where there are no others.
     pub(crate) fn with_servers_on(&self, count: usize) -> Self {
-        let mut servers = self.servers.clone();
+        let mut cores = self.clone();
         let free = self.allowed.iter().filter(|core| **core != self.generator);
         for core in free.chain([&self.generator]) {
-            if servers.len() < count && !servers.contains(core) {
-                servers.push(*core);
+            if cores.servers.len() < count && !cores.servers.contains(core) {
+                cores.servers.push(*core);
             }
         }
-        Self { servers, generator: self.generator, allowed: self.allowed.clone() }
+        cores
     }
 
     /// From here on this thread and what it starts run on the servers' cores.

@@ -49,7 +49,7 @@ impl Drain {
                 self.clients.push(number);
             }
         }
-        self.due = Some(Instant::now());
+        self.due = (!self.clients.is_empty()).then(Instant::now);
         Ok(())
     }
 
@@ -64,7 +64,7 @@ impl Drain {
             let end = (self.next + AT_ONCE).min(self.clients.len());
             self.sweep(self.next..end, clients, scratch)?;
             self.next = if end < self.clients.len() { end } else { 0 };
-            let turns = self.clients.len().div_ceil(AT_ONCE).max(1);
+            let turns = self.clients.len().div_ceil(AT_ONCE);
             self.due = Some(Instant::now() + EVERY / u32::try_from(turns)?);
         }
         Ok(())
