@@ -13,7 +13,7 @@ RUN ?= cluster
 SECONDS ?= 600
 SEED ?=
 
-.PHONY: build run lint doc test history test-rust test-autobahn test-openapi test-browser bench tools clean
+.PHONY: build run lint doc test history test-rust test-models test-autobahn test-openapi test-browser bench tools clean
 
 build: ## Build the server
 	cargo build --release
@@ -31,13 +31,18 @@ doc: ## The crate's documentation, with warnings denied
 test: tools test-rust test-autobahn test-openapi test-browser ## All tests, and first what they need
 
 # Without nextest the same tests run, with less to be seen of them.
-test-rust: ## Unit, property and contract tests
+test-rust: ## Unit, property and contract tests, and the model checks
 	if cargo nextest --version >/dev/null 2>&1; then \
 		cargo nextest run --release; \
+		cargo nextest run --release --package rookery-models; \
 		cargo test --release --doc; \
 	else \
 		cargo test --release; \
+		cargo test --release --package rookery-models; \
 	fi
+
+test-models: ## The model checks alone: docs/internals/concurrency.md
+	cargo test --release --package rookery-models
 
 history: ## Search for a broken promise: RUN=cluster SECONDS=600 SEED=...; docs/testing.md
 	ROOKERY_HISTORY_SECONDS=$(SECONDS) $(if $(SEED),ROOKERY_HISTORY_SEED=$(SEED)) \

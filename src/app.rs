@@ -17,7 +17,7 @@ use crate::{
     auth::Verifier,
     backends::{Backends, Delivery},
     broker::{
-        Broker, RevocationStore,
+        Broker, DeliveryFaults, DeliveryQueues, RevocationStore,
         memory::{DurableBroker, MemoryBroker},
         redis::{RedisBroker, RedisOutbox},
     },
@@ -28,7 +28,7 @@ use crate::{
     net::{Certificate, Listener, Place},
     presence::PresenceSupervisor,
     serving,
-    session::{Census, Registry, Services, Workers},
+    session::{Census, Registry, STALL_LIMIT, Services, Workers},
     shedding,
     shutdown::{self, Signals},
     systemd,
@@ -39,6 +39,9 @@ pub use crate::shutdown::Handle;
 
 /// How often what is over its time is let go of.
 const SWEEP: Duration = Duration::from_secs(5);
+
+/// How often the way from the broker to each worker is probed.
+const PROBE: Duration = Duration::from_secs(1);
 
 /// How often the node notes how it is, and tells the others.
 const REPORT: Duration = Duration::from_secs(1);
@@ -100,6 +103,7 @@ impl Application {
             cluster,
             presence,
             workers: Workers::default(),
+            queues: Arc::new(DeliveryQueues::default()),
             registry: registry.clone(),
             census,
             traces,
@@ -121,6 +125,10 @@ impl Application {
         }));
         chores.push(rt::spawn(report(services.clone())));
         chores.push(rt::spawn(watch(services.clone())));
+        chores.push(rt::spawn(probe_deliveries(services.clone())));
+        if let Some(timeout) = systemd::watchdog_timeout() {
+            chores.push(rt::spawn(feed_watchdog(services.clone(), timeout)));
+        }
         Ok(Self {
             server: serving::serve(&services, listeners)?,
             services,
@@ -137,6 +145,12 @@ impl Application {
     /// sockets.
     pub fn port(&self) -> u16 {
         self.places.iter().find_map(Place::port).unwrap_or_default()
+    }
+
+    /// What goes wrong in delivery on purpose, for tests.
+    #[doc(hidden)]
+    pub fn delivery_faults(&self) -> Arc<DeliveryFaults> {
+        self.services.queues.faults.clone()
     }
 
     /// By what it can be asked to stop.
@@ -215,6 +229,27 @@ async fn report(services: Arc<Services>) {
         services.sample(Instant::now());
         if let Some(cluster) = &services.cluster {
             let _ = cluster.report(services.report().await).await;
+        }
+    }
+}
+
+/// Probes the way from the broker to every worker.
+async fn probe_deliveries(services: Arc<Services>) {
+    let mut tick = rt::time::interval(PROBE);
+    loop {
+        services.queues.probe(tick.tick().await.into());
+    }
+}
+
+/// Tells systemd that the node works, for as long as all workers do. That this thread runs
+/// shows by itself.
+async fn feed_watchdog(services: Arc<Services>, timeout: Duration) {
+    let mut tick = rt::time::interval(timeout / 3);
+    loop {
+        tick.tick().await;
+        match services.stall(STALL_LIMIT) {
+            None => systemd::tell(systemd::WATCHDOG),
+            Some(problem) => error!("the watchdog of systemd is not fed: {problem}"),
         }
     }
 }

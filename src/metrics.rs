@@ -59,6 +59,38 @@ impl CounterBy {
     }
 }
 
+/// How a worker learned that it was behind in a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RepairCause {
+    /// An entry came whose predecessor had not.
+    Gap,
+    /// The worker's delivery queue was full.
+    Overflow,
+    /// The broker told where the log ends, after it resubscribed or when a room was silent.
+    Subscription,
+    /// The comparison with the ends of logs found it, so something lost a delivery.
+    Comparison,
+    /// Deliveries waited and no wake-up had come, so something lost the wake-up.
+    LostWakeUp,
+}
+
+impl RepairCause {
+    /// Every cause.
+    pub const ALL: [Self; 5] =
+        [Self::Gap, Self::Overflow, Self::Subscription, Self::Comparison, Self::LostWakeUp];
+
+    /// The value of the metric's label.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Gap => "gap",
+            Self::Overflow => "overflow",
+            Self::Subscription => "subscription",
+            Self::Comparison => "comparison",
+            Self::LostWakeUp => "lost_wakeup",
+        }
+    }
+}
+
 /// What a node counts of its connections and rooms.
 #[derive(Debug)]
 pub struct Metrics {
@@ -90,11 +122,12 @@ pub struct Metrics {
     /// Those of them that named the last message they know, by whether the log
     /// reached back to it.
     resumes: CounterBy,
-    /// Gaps in the fan-out of a room that its log filled.
-    pub gaps_repaired: Counter,
-    /// Gaps that it could not fill.
+    /// Times that a worker was behind in a room and caught up from the room's log, by
+    /// [`RepairCause`].
+    delivery_repairs: CounterBy,
+    /// Gaps that the log did not reach back to.
     pub logs_restarted: Counter,
-    /// How often a worker's queue was full.
+    /// How often a worker's delivery queue was full.
     pub workers_lagged: Counter,
     /// What each worker counts by itself.
     pub workers: Workers,
@@ -118,7 +151,7 @@ impl Default for Metrics {
             rate_limited: Counter::default(),
             joins: Counter::default(),
             resumes: CounterBy::new("recovered", ["true", "false"]),
-            gaps_repaired: Counter::default(),
+            delivery_repairs: CounterBy::new("cause", RepairCause::ALL.map(RepairCause::word)),
             logs_restarted: Counter::default(),
             workers_lagged: Counter::default(),
             workers: Workers::default(),
@@ -131,6 +164,11 @@ impl Metrics {
     pub fn closed(&self, reason: &'static str, lasted: Duration) {
         self.closed.count(reason);
         self.lasted.observe(lasted.as_secs_f64());
+    }
+
+    /// A worker was behind in a room, and caught up from the room's log.
+    pub fn delivery_repaired(&self, cause: RepairCause) {
+        self.delivery_repairs.count(cause.word());
     }
 
     /// A session resumed in a room; whether all it missed was there.
@@ -146,9 +184,8 @@ impl Metrics {
             ("messages_rate_limited", "Messages answered with rate_limited", &self.rate_limited),
             ("messages_published", "Messages and writes appended to a log", &self.published),
             ("joins", "Sessions that became members of a room", &self.joins),
-            ("gaps_repaired", "Gaps in a room's fan-out filled from its log", &self.gaps_repaired),
             ("logs_restarted", "Gaps that a log did not reach back to", &self.logs_restarted),
-            ("workers_lagged", "How often a worker's queue was full", &self.workers_lagged),
+            ("workers_lagged", "Times a worker's delivery queue was full", &self.workers_lagged),
         ];
         for (name, help, counter) in counters {
             to.register(name, help, counter.clone());
@@ -159,6 +196,11 @@ impl Metrics {
             ("upgrades_refused", "Upgrades to a WebSocket refused", &self.upgrades_refused),
             ("api_calls_refused", "Calls of backends refused", &self.calls_refused),
             ("tls_handshakes_failed", "TLS handshakes that failed", &self.handshakes_failed),
+            (
+                "delivery_repairs",
+                "Times a worker was behind in a room and caught up, by cause",
+                &self.delivery_repairs,
+            ),
             ("resumes", "Joins that named the last message known", &self.resumes),
         ];
         for (name, help, family) in families {

@@ -4,7 +4,6 @@
 //! `models/` put the primitives of loom or shuttle in their place. Everything else may use
 //! `std::sync`.
 
-#[allow(unused_imports)]
 pub(crate) use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,

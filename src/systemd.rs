@@ -12,6 +12,8 @@ use std::{
             net::{SocketAddr, UnixDatagram},
         },
     },
+    process,
+    time::Duration,
 };
 
 use log::warn;
@@ -21,6 +23,19 @@ pub(crate) const READY: &str = "READY=1";
 
 /// The node drains, and then ends.
 pub(crate) const STOPPING: &str = "STOPPING=1";
+
+/// All workers run.
+pub(crate) const WATCHDOG: &str = "WATCHDOG=1";
+
+/// Within which time the supervisor wants to hear [`WATCHDOG`]; None if it does not. From
+/// `WATCHDOG_USEC`, as `sd_watchdog_enabled(3)` reads it.
+pub(crate) fn watchdog_timeout() -> Option<Duration> {
+    let read = |name| env::var(name).ok()?.parse::<u64>().ok();
+    let is_for_this_process =
+        read("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(process::id()));
+    let timeout = Duration::from_micros(read("WATCHDOG_USEC")?);
+    (is_for_this_process && !timeout.is_zero()).then_some(timeout)
+}
 
 /// Tells the supervisor, if there is one that listens.
 pub(crate) fn tell(state: &str) {

@@ -5,7 +5,7 @@ use std::{
     mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
@@ -36,8 +36,6 @@ pub struct Queue {
 struct Lane {
     waiting: Mutex<Waiting>,
     filled: Notify,
-    /// Whether rooms are to be told anew, and there is place for it.
-    due: AtomicBool,
 }
 
 #[derive(Default)]
@@ -47,6 +45,8 @@ struct Waiting {
     lost: AHashMap<RoomName, u64>,
     /// Whether there were too many of those to be remembered.
     all_lost: bool,
+    /// Whether rooms are to be told anew, and there is place for it.
+    due: bool,
 }
 
 /// What is to be told anew.
@@ -92,10 +92,10 @@ impl Queue {
     /// It is to be [told anew](Self::resync) before anything else happens.
     pub fn due(&self) -> Vec<(usize, Due)> {
         let due = |(number, lane): (usize, &Lane)| {
-            if !lane.due.swap(false, Ordering::AcqRel) {
+            let mut waiting = lane.waiting();
+            if !mem::take(&mut waiting.due) {
                 return None;
             }
-            let mut waiting = lane.waiting();
             let lost = mem::take(&mut waiting.lost);
             if mem::take(&mut waiting.all_lost) {
                 return Some((number, Due::All));
@@ -162,7 +162,7 @@ impl Queue {
         let count = count.min(waiting.events.len());
         waiting.events.drain(..count);
         if waiting.owes() && waiting.events.len() <= self.most() / 2 {
-            lane.due.store(true, Ordering::Release);
+            waiting.due = true;
         }
         self.measure(hook, &waiting);
     }

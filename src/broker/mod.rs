@@ -14,8 +14,8 @@
 //! 2. Appending to the log, taking the `seq`, dedup by nonce and handing on are
 //!    one atomic step.
 //! 3. After [`Broker::subscribe`] resolves, a later publication is never missed
-//!    without the subscriber seeing a gap in `seq`, or being told that it
-//!    [lagged](Subscriber::take_lagged).
+//!    without the subscriber seeing a gap in `seq`, or learning that its queue
+//!    [overflowed](Subscriber::take_overflowed).
 //! 4. A new epoch means that the log before it is gone.
 //! 5. Publications of one session to one room keep their order, provided the
 //!    session awaits each before it begins the next.
@@ -28,14 +28,16 @@ pub mod memory;
 pub mod redis;
 mod revocations;
 mod stored;
+mod wake_queue;
 
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
-pub use delivery::{Delivery, Handed, Subscriber, Turn};
+pub use delivery::{DeliveriesReady, Delivery, DeliveryFaults, DeliveryQueues, Subscriber};
 pub use figures::Figures;
 pub use revocations::RevocationStore;
+pub(crate) use wake_queue::WakeBatch;
 
 use crate::{
     config::{self, RoomSettings},
@@ -299,8 +301,15 @@ pub trait Broker: Send + Sync {
     /// Appends to the room's log and hands on.
     fn publish(&self, room: &RoomName, draft: Draft) -> Answer<'_, Receipt, PublishError>;
 
-    /// Hands on without storing. It may be lost where a subscriber lags.
+    /// Hands on without storing. A subscriber whose queue is full keeps the last value of
+    /// each signal; [`Unavailable::Full`] if one cannot even do that.
     fn relay(&self, room: &RoomName, transient: Transient) -> Answer<'_, ()>;
+
+    /// The end of the room's log as far as it was handed to subscribers. None if that is
+    /// not known at once: the room does not exist here, or entries wait to be stored.
+    /// Costs no more than a lookup, because every worker asks for each of its rooms
+    /// several times a minute.
+    fn delivered_end(&self, room: &RoomName) -> Option<Position>;
 
     /// Reads log and state in one step.
     fn snapshot(&self, room: &RoomName, start: Start) -> Answer<'_, Snapshot>;

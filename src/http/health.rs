@@ -1,8 +1,14 @@
+use std::{sync::Arc, time::Instant};
+
 use actix_web::{HttpResponse, http::header, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{process, session::Services, shedding::Cause};
+use crate::{
+    process,
+    session::{DEAD_LIMIT, STALL_LIMIT, Services},
+    shedding::Cause,
+};
 
 /// How the process is.
 #[derive(Serialize, ToSchema)]
@@ -20,6 +26,22 @@ pub(super) struct Health<'a> {
     max_connections: usize,
     fds: Descriptors,
     broker: Broker,
+    workers: Vec<Worker>,
+}
+
+/// A worker thread.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WorkerHealth)]
+struct Worker {
+    #[schema(value_type = String)]
+    name: Arc<str>,
+    ok: bool,
+    /// Why it is not ok: its event loop stands still, or it takes no live messages.
+    problem: Option<String>,
+    /// How long its event loop has been overdue to turn.
+    event_loop_delay_ms: u64,
+    /// How long a probe has waited for the worker to take it.
+    delivery_delay_ms: u64,
 }
 
 /// File descriptors; null where the system does not tell.
@@ -48,10 +70,13 @@ struct Broker {
 /// `GET /healthz`: whether the process works.
 #[utoipa::path(
     get, path = "/healthz", tag = "open", operation_id = "healthz", security(()),
-    responses((status = 200, description = "It does", body = Health)),
+    responses(
+        (status = 200, description = "It does", body = Health),
+        (status = 503, description = "A worker has stood still for 30 s: restart the process", body = Health),
+    ),
 )]
 pub(super) async fn live(services: web::Data<Services>) -> HttpResponse {
-    answer(&health(&services), true)
+    answer(&health(&services), services.stall(DEAD_LIMIT).is_none())
 }
 
 /// `GET /readyz`: whether the node takes new clients.
@@ -59,7 +84,7 @@ pub(super) async fn live(services: web::Data<Services>) -> HttpResponse {
     get, path = "/readyz", tag = "open", operation_id = "readyz", security(()),
     responses(
         (status = 200, description = "It does", body = Health),
-        (status = 503, description = "It does not: it drains, sheds load, or has no broker", body = Health),
+        (status = 503, description = "It does not: it drains, sheds load, has no broker, or a worker stands still", body = Health),
     ),
 )]
 pub(super) async fn ready(services: web::Data<Services>) -> HttpResponse {
@@ -94,5 +119,21 @@ fn health(services: &Services) -> Health<'_> {
             probe_lag_ms: figures.as_ref().map(|it| it.probe_lag.as_micros() as f64 / 1000.0),
             nodes: figures.as_ref().map(|it| it.nodes),
         },
+        workers: workers(services),
     }
+}
+
+fn workers(services: &Services) -> Vec<Worker> {
+    let millis = |delay: std::time::Duration| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+    let workers = services.worker_health(Instant::now()).into_iter().map(|worker| {
+        let problem = worker.problem(STALL_LIMIT);
+        Worker {
+            ok: problem.is_none(),
+            problem,
+            event_loop_delay_ms: millis(worker.event_loop_delay),
+            delivery_delay_ms: millis(worker.delivery_delay),
+            name: worker.name,
+        }
+    });
+    workers.collect()
 }

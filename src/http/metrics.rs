@@ -1,6 +1,6 @@
 use std::{
     sync::atomic::AtomicU64,
-    time::{Duration, UNIX_EPOCH},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use actix_web::{HttpResponse, http::header, web};
@@ -181,7 +181,19 @@ fn register_node(services: &Services, broker: bool, to: &mut Registry) {
     for (name, help, value) in gauges {
         to.register(name, help, ConstGauge::new(value));
     }
+    let (loops, probes) = (Seconds::default(), Seconds::default());
+    for worker in services.worker_health(Instant::now()) {
+        let label = [("worker", worker.name.to_string())];
+        loops.get_or_create(&label).set(worker.event_loop_delay.as_secs_f64());
+        probes.get_or_create(&label).set(worker.delivery_delay.as_secs_f64());
+    }
+    let help = "How long the worker's event loop has been overdue to turn";
+    to.register("event_loop_stalled_seconds", help, loops);
+    let help = "Age of the probe that the worker has not taken from its delivery queue";
+    to.register("delivery_probe_age_seconds", help, probes);
 }
+
+type Seconds = Family<[(&'static str, String); 1], Gauge<f64, AtomicU64>>;
 
 fn register_certificate(services: &Services, to: &mut Registry) {
     if let Some(certificate) = &services.certificate {

@@ -40,12 +40,17 @@ impl Pulse {
         self.due.store(NEVER, Ordering::Relaxed);
     }
 
-    /// The longest delay since this was last asked; one that lasts is among them.
-    pub fn take_worst(&self, now: Instant) -> Duration {
+    /// How late the worker is now: zero unless its beat is overdue.
+    pub fn delay(&self, now: Instant) -> Duration {
         let due = self.due.load(Ordering::Relaxed);
         let since = nanos(now.saturating_duration_since(self.began));
+        Duration::from_nanos(since.saturating_sub(due))
+    }
+
+    /// The longest delay since this was last asked; one that lasts is among them.
+    pub fn take_worst(&self, now: Instant) -> Duration {
         let worst = self.worst.swap(0, Ordering::Relaxed);
-        Duration::from_nanos(worst.max(since.saturating_sub(due)))
+        self.delay(now).max(Duration::from_nanos(worst))
     }
 }
 
@@ -66,6 +71,7 @@ mod tests {
         pulse.beat(Duration::from_millis(3), at(5100));
         assert_eq!(pulse.take_worst(at(5050)), Duration::from_millis(3));
         assert_eq!(pulse.take_worst(at(5050)), Duration::ZERO, "each delay is told once");
+        assert_eq!(pulse.delay(at(6100)), Duration::from_secs(1));
         assert_eq!(pulse.take_worst(at(6100)), Duration::from_secs(1), "it stands still");
         pulse.beat(Duration::from_secs(1), at(6200));
         assert_eq!(pulse.take_worst(at(6150)), Duration::from_secs(1));

@@ -46,6 +46,8 @@ impl Traffic {
 /// fan-out more than an addition; `GET /metrics` sums the workers.
 #[derive(Debug)]
 pub struct WorkerMetrics {
+    /// The worker's name, for operators: `worker-1` and so on.
+    pub name: Arc<str>,
     received: Traffic,
     sent: Traffic,
     deliveries: Cell,
@@ -59,7 +61,15 @@ pub struct WorkerMetrics {
 
 impl Default for WorkerMetrics {
     fn default() -> Self {
+        Self::new("worker".into())
+    }
+}
+
+impl WorkerMetrics {
+    /// The metrics of the worker with this name.
+    pub fn new(name: Arc<str>) -> Self {
         Self {
+            name,
             received: Traffic::of(CommandKind::NAMES),
             sent: Traffic::of(EventKind::NAMES),
             deliveries: Cell::default(),
@@ -69,9 +79,7 @@ impl Default for WorkerMetrics {
             pulse: Pulse::default(),
         }
     }
-}
 
-impl WorkerMetrics {
     /// A client's message of so many bytes came.
     pub fn received(&self, kind: CommandKind, bytes: usize) {
         self.received.count(kind as usize, 1, bytes as u64);
@@ -112,9 +120,16 @@ pub struct Workers(Mutex<Vec<Arc<WorkerMetrics>>>);
 impl Workers {
     /// Those of a worker that begins.
     pub fn add(&self) -> Arc<WorkerMetrics> {
-        let worker = Arc::<WorkerMetrics>::default();
-        self.lock().push(worker.clone());
+        let mut workers = self.lock();
+        let name = format!("worker-{}", workers.len() + 1);
+        let worker = Arc::new(WorkerMetrics::new(name.into()));
+        workers.push(worker.clone());
         worker
+    }
+
+    /// How late each worker's event loop is now, by the worker's name.
+    pub fn event_loop_delays(&self, now: Instant) -> Vec<(Arc<str>, Duration)> {
+        self.lock().iter().map(|it| (it.name.clone(), it.pulse.delay(now))).collect()
     }
 
     /// How late the worker was that was latest, since this was last asked.

@@ -6,6 +6,7 @@
 //! hands it what is published, presence tells it who came and went.
 
 mod batch;
+mod comparison;
 mod fanout;
 mod handlers;
 mod join;

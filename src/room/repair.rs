@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     broker::{RESUME_PAGE, RETRY_AFTER, Snapshot, Start},
+    metrics::RepairCause,
     model::{Member, Publication, RoomName},
     outbound::StatePages,
     presence,
@@ -20,7 +21,7 @@ use crate::{
 
 impl RoomSupervisor {
     /// Reads from the log what the fan-out of a room is missing.
-    pub(super) fn repair(&mut self, name: &RoomName, ctx: &mut Context<Self>) {
+    pub(super) fn repair(&mut self, name: &RoomName, cause: RepairCause, ctx: &mut Context<Self>) {
         let Some(room) = self.rooms.get_mut(name) else { return };
         let Some(known) = room.position() else { return };
         if !room.begin_repair() {
@@ -36,14 +37,14 @@ impl RoomSupervisor {
                 let Some(room) = act.rooms.get_mut(&name) else { return };
                 let behind = room.repaired(&snapshot.messages);
                 if !snapshot.messages.is_empty() {
-                    act.metrics.gaps_repaired.inc();
+                    act.metrics.delivery_repaired(cause);
                 }
                 // Sets may be among them, or nothing at all: what has nothing
                 // waiting costs nothing.
                 act.accepted(Accepted::Latest, &name, ctx);
                 act.accepted(Accepted::Live, &name, ctx);
                 if behind {
-                    act.repair(&name, ctx);
+                    act.repair(&name, RepairCause::Gap, ctx);
                 }
             }
             Ok(snapshot) => act.restart(name, snapshot),
@@ -52,7 +53,7 @@ impl RoomSupervisor {
                 ctx.run_later(RETRY_AFTER, move |act, ctx| {
                     if let Some(room) = act.rooms.get_mut(&name) {
                         room.repaired(&[]);
-                        act.repair(&name, ctx);
+                        act.repair(&name, cause, ctx);
                     }
                 });
             }
@@ -108,7 +109,7 @@ impl RoomSupervisor {
             }
         }
         if behind {
-            self.repair(name, ctx);
+            self.repair(name, RepairCause::Gap, ctx);
         }
     }
 }

@@ -11,14 +11,18 @@ use ahash::{AHashMap, AHashSet};
 use log::{error, warn};
 
 use super::{
+    comparison::DeliveryComparison,
     fanout::{Accepted, Room},
     join::{Done, Entrant, Waiting},
     watch::Watchers,
 };
 use crate::{
-    broker::{Broker, Delivery, Handed, Snapshot, Subscriber, Turn, Unavailable},
+    broker::{
+        Broker, DeliveriesReady, Delivery, DeliveryQueues, Snapshot, Subscriber, Unavailable,
+        WakeBatch,
+    },
     config,
-    metrics::{Metrics, WorkerMetrics},
+    metrics::{Metrics, RepairCause, WorkerMetrics},
     model::{Code, Farewell, LinkId, Problem, Profile, RoomName, SessionId, WorkerId},
     outbound::Outbound,
     presence::{self, News, Ticket},
@@ -30,9 +34,9 @@ use crate::{
 /// thread; messages name them by their [`LinkId`].
 pub type Links = Rc<RefCell<AHashMap<LinkId, Rc<Outbound>>>>;
 
-/// At most so many messages of presence wait for a worker, and as many of the broker.
-/// Past that the broker's are let go, which the worker notices and repairs from the log;
-/// signals and signs of typing among them are lost.
+/// At most so many messages of presence wait for a worker, and as many of the broker. Past
+/// that log entries are dropped, which the worker repairs from the log, and of signals and
+/// signs of typing the last values are kept.
 const MAILBOX: usize = 16 * 1024;
 
 /// A connection as the supervisor knows it.
@@ -61,10 +65,13 @@ pub struct RoomSupervisor {
     pub(super) worker: WorkerId,
     pub(super) broker: Arc<dyn Broker>,
     pub(super) presence: presence::Line,
-    /// How the broker sees this actor; set when it starts.
+    /// The delivery queues of all workers.
+    queues: Arc<DeliveryQueues>,
+    /// This worker's delivery queue; None until the actor starts.
     pub(super) subscriber: Option<Subscriber>,
-    /// Room for what the broker hands on, used again.
-    handed: Vec<Delivery>,
+    /// Room for what the delivery queue holds, used again.
+    drained: Vec<Delivery>,
+    pub(super) comparison: DeliveryComparison,
     pub(super) links: Links,
     pub(super) attached: AHashMap<LinkId, Attached>,
     /// Boxed, as most of a table's places are empty.
@@ -100,6 +107,7 @@ impl RoomSupervisor {
     /// worker's connections.
     pub fn new(
         broker: Arc<dyn Broker>,
+        queues: Arc<DeliveryQueues>,
         presence: presence::Line,
         links: Links,
         settings: &config::Settings,
@@ -111,8 +119,10 @@ impl RoomSupervisor {
             worker: WorkerId::next(),
             broker,
             presence,
+            queues,
             subscriber: None,
-            handed: Vec::new(),
+            drained: Vec::new(),
+            comparison: DeliveryComparison::default(),
             links,
             attached: AHashMap::new(),
             rooms: AHashMap::new(),
@@ -176,9 +186,40 @@ impl RoomSupervisor {
                 }
             }
             Accepted::Nothing => {}
-            Accepted::Gap => self.repair(room, ctx),
+            Accepted::Gap => self.repair(room, RepairCause::Gap, ctx),
         }
         self.end_turn_later(ctx);
+    }
+
+    /// Whether no delivery waits.
+    pub(super) fn queue_is_empty(&self) -> bool {
+        self.subscriber.as_ref().is_none_or(Subscriber::is_empty)
+    }
+
+    /// Takes all that waits in the delivery queue. Returns whether a probe was among it.
+    fn drain_queue(&mut self, ctx: &mut Context<Self>) -> bool {
+        let Some(subscriber) = &self.subscriber else { return false };
+        let mut drained = mem::take(&mut self.drained);
+        subscriber.drain_into(&mut drained);
+        self.comparison.note_drain();
+        let mut probed = false;
+        for delivery in drained.drain(..) {
+            probed |= matches!(delivery, Delivery::Probe);
+            self.take(delivery, ctx);
+        }
+        self.drained = drained;
+        self.end_turn_later(ctx);
+        probed
+    }
+
+    /// Takes what waits though nothing woke this worker. That answers no probe: a probe
+    /// shows that wake-ups arrive.
+    pub(super) fn drain_without_wake_up(&mut self, ctx: &mut Context<Self>) {
+        if self.drain_queue(ctx)
+            && let Some(subscriber) = &self.subscriber
+        {
+            subscriber.probe_again();
+        }
     }
 
     /// The broker hands something on.
@@ -196,9 +237,12 @@ impl RoomSupervisor {
             }
             Delivery::End(name, end) => {
                 let Some(room) = self.rooms.get_mut(&name) else { return };
-                let accepted = room.reaches(end);
-                self.accepted(accepted, &name, ctx);
+                match room.reaches(end) {
+                    Accepted::Gap => self.repair(&name, RepairCause::Subscription, ctx),
+                    accepted => self.accepted(accepted, &name, ctx),
+                }
             }
+            Delivery::Probe => {}
         }
     }
 
@@ -212,12 +256,15 @@ impl RoomSupervisor {
         if !self.latest.is_empty() || self.watchers.waits() {
             self.flush_latest(ctx);
         }
-        if self.subscriber.as_ref().is_some_and(Subscriber::take_lagged) {
+        if self.subscriber.as_ref().is_some_and(Subscriber::take_overflowed) {
             self.metrics.workers_lagged.inc();
-            warn!("this worker fell behind; its rooms are compared with their logs");
+            let (worker, rooms) = (&self.counts.name, self.rooms.len());
+            warn!(
+                "delivery queue full; reading all rooms from their logs (worker={worker}, rooms={rooms})"
+            );
             let names: Vec<RoomName> = self.rooms.keys().cloned().collect();
             for name in names {
-                self.repair(&name, ctx);
+                self.repair(&name, RepairCause::Overflow, ctx);
             }
         }
     }
@@ -265,29 +312,27 @@ impl Actor for RoomSupervisor {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
         let worker = self.worker;
-        let subscriber = Subscriber::new(worker, MAILBOX, ctx.address().recipient());
-        Turn::begin(&subscriber);
-        self.subscriber = Some(subscriber);
+        let name = self.counts.name.clone();
+        let queue = self.queues.open(name, worker, MAILBOX, ctx.address().recipient());
+        queue.batch_wake_ups();
+        self.subscriber = Some(queue);
+        self.start_comparison(ctx);
         let news = ctx.address().recipient();
         self.presence.actor().do_send(presence::Register { worker, news });
     }
 }
 
-impl Handler<Handed> for RoomSupervisor {
+impl Handler<DeliveriesReady> for RoomSupervisor {
     type Result = ();
 
-    fn handle(&mut self, Handed: Handed, ctx: &mut Self::Context) {
-        // The other workers begin to write while this one does.
-        Turn::end();
-        let mut handed = mem::take(&mut self.handed);
-        if let Some(subscriber) = &self.subscriber {
-            subscriber.take(&mut handed);
+    fn handle(&mut self, DeliveriesReady: DeliveriesReady, ctx: &mut Self::Context) {
+        // Early, so that the other workers write to their members while this one does.
+        WakeBatch::flush();
+        if self.drain_queue(ctx)
+            && let Some(subscriber) = &self.subscriber
+        {
+            subscriber.answer_probe();
         }
-        for delivery in handed.drain(..) {
-            self.take(delivery, ctx);
-        }
-        self.handed = handed;
-        self.end_turn_later(ctx);
     }
 }
 
@@ -374,7 +419,8 @@ impl Handler<News> for RoomSupervisor {
 /// come back and resume.
 impl Drop for RoomSupervisor {
     fn drop(&mut self) {
-        Turn::cease();
+        WakeBatch::remove();
+        self.queues.close(self.worker);
         for name in self.rooms.keys() {
             self.broker.unsubscribe(name, self.worker);
         }

@@ -6,7 +6,7 @@ use super::{census::Census, registry::Registry, workers::Workers};
 use crate::{
     auth::{AuthError, Identity, Verifier},
     backend::{Asker, Hooks},
-    broker::Broker,
+    broker::{Broker, DeliveryQueues},
     cluster::Cluster,
     config::Settings,
     metrics::Metrics,
@@ -32,6 +32,8 @@ pub struct Services {
     pub presence: Addr<PresenceSupervisor>,
     /// Where the rooms of each worker are.
     pub workers: Workers,
+    /// The delivery queues of the workers, on the way from the broker to their rooms.
+    pub queues: Arc<DeliveryQueues>,
     /// Which connections there are.
     pub registry: Arc<Registry>,
     /// By which a user's sessions on all nodes are found.

@@ -2,7 +2,7 @@
 
 use std::time::{Instant, UNIX_EPOCH};
 
-use super::services::Services;
+use super::{services::Services, stalls::STALL_LIMIT};
 use crate::{cluster::NodeReport, model::wall_clock, presence::Survey};
 
 impl Services {
@@ -23,7 +23,7 @@ impl Services {
     pub fn is_ready(&self, broker: bool) -> bool {
         let registry = &self.registry;
         let takes = !registry.is_draining() && registry.shedding().causes().next().is_none();
-        broker && self.presence.connected() && takes
+        broker && self.presence.connected() && takes && self.stall(STALL_LIMIT).is_none()
     }
 
     /// How this node is now.

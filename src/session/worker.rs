@@ -48,6 +48,7 @@ impl Worker {
         let presence = presence::Line::new(services.presence.clone());
         let rooms = RoomSupervisor::new(
             services.broker.clone(),
+            services.queues.clone(),
             presence.clone(),
             links.clone(),
             &services.settings,

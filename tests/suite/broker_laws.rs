@@ -6,7 +6,7 @@ use std::{any::Any, sync::Arc, thread::JoinHandle, time::Duration};
 use actix::prelude::*;
 use rookery::{
     broker::{
-        Broker, Delivery, Handed, PageRequest, PublishError, Receipt, RoomsRequest, Start,
+        Broker, DeliveriesReady, Delivery, PageRequest, PublishError, Receipt, RoomsRequest, Start,
         StateRequest, Subscriber,
         memory::{DurableBroker, MemoryBroker},
         redis::RedisBroker,
@@ -32,12 +32,12 @@ impl Actor for Worker {
     type Context = Context<Self>;
 }
 
-impl Handler<Handed> for Worker {
+impl Handler<DeliveriesReady> for Worker {
     type Result = ();
 
-    fn handle(&mut self, Handed: Handed, _: &mut Self::Context) {
+    fn handle(&mut self, DeliveriesReady: DeliveriesReady, _: &mut Self::Context) {
         let mut handed = Vec::new();
-        self.subscriber.take(&mut handed);
+        self.subscriber.drain_into(&mut handed);
         for delivery in handed {
             let _ = self.kept.send(delivery);
         }
@@ -56,7 +56,7 @@ impl Subscribed {
         let mut subscriber = None;
         Worker::create(|ctx| {
             let tell = ctx.address().recipient();
-            let made = Subscriber::new(WorkerId::next(), places, tell);
+            let made = Subscriber::new(WorkerId::next(), places, tell, Arc::default());
             subscriber = Some(made.clone());
             Worker { subscriber: made, kept }
         });
@@ -246,8 +246,8 @@ async fn a_worker_that_cannot_follow_is_told_that_it_lags(broker: Arc<dyn Broker
         handed += 1;
     }
     assert!(handed < 2_000, "nothing was refused, so nothing was tested");
-    assert!(subscribed.subscriber.take_lagged(), "silence without a word");
-    assert!(!subscribed.subscriber.take_lagged(), "told once");
+    assert!(subscribed.subscriber.take_overflowed(), "silence without a word");
+    assert!(!subscribed.subscriber.take_overflowed(), "told once");
 }
 
 async fn what_is_acknowledged_is_in_the_log(broker: Arc<dyn Broker>) {

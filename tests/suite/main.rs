@@ -52,6 +52,7 @@ mod tls;
 mod unix_sockets;
 // The server as a whole.
 mod architecture;
+mod delivery_faults;
 mod demo;
 mod durable;
 mod fuzzing;

@@ -1,7 +1,12 @@
-//! Checks of coordination; each `mod` includes a source file of the server.
+//! Every schedule of a few steps, weak memory orderings included.
 
+mod delivery;
+#[path = "../../../src/broker/wake_queue.rs"]
+#[expect(dead_code, reason = "the server uses more of it than this check")]
+mod wake_queue;
+
+/// Stands in for the server's `src/sync.rs`.
 mod sync {
-    #[allow(unused_imports)]
     pub(crate) use loom::{
         sync::{
             Mutex, MutexGuard,
@@ -9,6 +14,5 @@ mod sync {
         },
         thread_local,
     };
-    #[allow(unused_imports)]
     pub(crate) use std::sync::PoisonError;
 }

@@ -1,7 +1,11 @@
-//! Checks of coordination; each `mod` includes a source file of the server.
+//! Many random schedules of longer runs.
 
+mod delivery;
+#[path = "../../../src/broker/wake_queue.rs"]
+mod wake_queue;
+
+/// Stands in for the server's `src/sync.rs`.
 mod sync {
-    #[allow(unused_imports)]
     pub(crate) use shuttle::{
         sync::{
             Mutex, MutexGuard,
@@ -9,6 +13,5 @@ mod sync {
         },
         thread_local,
     };
-    #[allow(unused_imports)]
     pub(crate) use std::sync::PoisonError;
 }

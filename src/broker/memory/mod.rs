@@ -173,8 +173,12 @@ impl Broker for MemoryBroker {
 
     fn relay(&self, room: &RoomName, transient: Transient) -> Answer<'_, ()> {
         let delivery = Delivery::Transient(room.clone(), Arc::new(transient));
-        self.look(room, |room| room.hand_on(&delivery));
-        ready(Ok(())).boxed()
+        let taken = self.look(room, |room| room.hand_on(&delivery)).unwrap_or(true);
+        ready(if taken { Ok(()) } else { Err(Unavailable::Full) }).boxed()
+    }
+
+    fn delivered_end(&self, room: &RoomName) -> Option<Position> {
+        lock(self.shard(room)).get(room).map(|room| room.position())
     }
 
     fn snapshot(&self, room: &RoomName, start: Start) -> Answer<'_, Snapshot> {

@@ -201,10 +201,10 @@ impl Room {
         }
     }
 
-    pub(super) fn hand_on(&self, delivery: &Delivery) {
-        for subscriber in &self.subscribers {
-            subscriber.deliver(delivery.clone());
-        }
+    /// Returns false if a subscriber dropped a message that is in no log.
+    pub(super) fn hand_on(&self, delivery: &Delivery) -> bool {
+        let deliver = |subscriber: &Subscriber| subscriber.deliver(delivery.clone());
+        self.subscribers.iter().map(deliver).fold(true, |all, taken| all && taken)
     }
 
     pub(super) fn snapshot(&mut self, start: Start, now: Timestamp) -> Snapshot {

@@ -300,6 +300,11 @@ impl Broker for RedisBroker {
         async move { node.relay(&room, transient).await }.boxed()
     }
 
+    fn delivered_end(&self, room: &RoomName) -> Option<Position> {
+        let channel = self.0.names.channel(room);
+        self.0.table().get(&channel).and_then(|followed| followed.end)
+    }
+
     fn snapshot(&self, room: &RoomName, start: Start) -> Answer<'_, Snapshot> {
         let (node, room) = (&self.0, room.clone());
         async move { node.snapshot(&room, start).await }.boxed()

@@ -1,7 +1,8 @@
-use std::{ops::Deref, thread::JoinHandle};
+use std::{ops::Deref, sync::Arc, thread::JoinHandle};
 
 use rookery::{
     app::{Application, Handle},
+    broker::DeliveryFaults,
     config::Settings,
 };
 use tokio::sync::oneshot;
@@ -22,6 +23,7 @@ const BASE: [(&str, &str); 4] = [
 pub struct TestApp {
     endpoint: Endpoint,
     handle: Handle,
+    faults: Arc<DeliveryFaults>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -56,12 +58,17 @@ impl TestApp {
             actix_web::rt::System::new().block_on(async move {
                 let settings = Settings::from_toml(&text).expect("the settings are valid");
                 let app = Application::build(settings).await.expect("the server starts");
-                let _ = ready.send((app.port(), app.handle()));
+                let _ = ready.send((app.port(), app.handle(), app.delivery_faults()));
                 app.run_until_stopped().await.expect("the server ends well");
             });
         });
-        let (port, handle) = listening.await.expect("the server starts");
-        Self { endpoint: Endpoint { port, way }, handle, thread: Some(thread) }
+        let (port, handle, faults) = listening.await.expect("the server starts");
+        Self { endpoint: Endpoint { port, way }, handle, faults, thread: Some(thread) }
+    }
+
+    /// Breaks delivery on purpose.
+    pub fn delivery_faults(&self) -> &DeliveryFaults {
+        &self.faults
     }
 
     /// Starts the drain, as SIGTERM does.

@@ -25,19 +25,22 @@ use std::{
         mpsc,
     },
     thread::{self, JoinHandle},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures_util::future::FutureExt;
 use log::info;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::timeout,
+};
 
 pub(super) use self::change::{Head, Kept, Mark};
 pub use self::error::StoreError;
 use self::{
     change::Change,
     directory::Store,
-    writer::{Progress, Staged, Writer},
+    writer::{BatchStore, CommitClock, Progress, Staged, Writer},
 };
 use super::{MemoryBroker, lock, room::Room};
 use crate::{
@@ -53,6 +56,13 @@ use crate::{
 /// How many writes may wait for the disk. Who comes later waits for a place.
 const QUEUE: usize = 1_024;
 
+/// How long a commit may take before the node is not ready: far above what a busy disk takes.
+const SLOW_COMMIT: Duration = Duration::from_secs(5);
+
+/// How long a request waits for the disk. After that it is answered `unavailable`, though it
+/// may still be written: sending it again with its nonce is safe.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The embedded broker with a store. It keeps the [laws](crate::broker) across
 /// restarts.
 pub struct DurableBroker {
@@ -64,6 +74,9 @@ pub struct DurableBroker {
     /// The number under which the last sweep gave something.
     swept: AtomicU64,
     progress: watch::Receiver<Progress>,
+    clock: CommitClock,
+    /// [`SLOW_COMMIT`] and [`WRITE_TIMEOUT`].
+    limits: (Duration, Duration),
     writer: Option<JoinHandle<()>>,
 }
 
@@ -95,14 +108,27 @@ impl DurableBroker {
         for (name, room) in back {
             rooms.put_back(name, room);
         }
+        Self::start(rooms, store, revocations, (SLOW_COMMIT, WRITE_TIMEOUT))
+    }
+
+    /// Starts the writer.
+    fn start(
+        rooms: MemoryBroker,
+        store: impl BatchStore,
+        revocations: Vec<Revocation>,
+        limits: (Duration, Duration),
+    ) -> Result<Self, StoreError> {
         let rooms = Arc::new(rooms);
+        let path = store.path().to_owned();
+        let clock = CommitClock::default();
         let (sender, queue) = mpsc::channel();
         let (told, progress) = watch::channel(Progress::default());
-        let writer = Writer { store, queue, progress: told, rooms: rooms.clone() };
+        let writer =
+            Writer { store, clock: clock.clone(), queue, progress: told, rooms: rooms.clone() };
         let writer = thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run())
-            .map_err(|error| StoreError::Unusable { path: path.to_owned(), error })?;
+            .map_err(|error| StoreError::Unusable { path, error })?;
         Ok(Self {
             rooms,
             revocations: Mutex::new(revocations),
@@ -110,6 +136,8 @@ impl DurableBroker {
             places: Arc::new(Semaphore::new(QUEUE)),
             swept: AtomicU64::new(0),
             progress,
+            clock,
+            limits,
             writer: Some(writer),
         })
     }
@@ -160,9 +188,9 @@ impl DurableBroker {
 
     /// A place in the writer's queue; waits for one.
     async fn place(&self) -> Result<OwnedSemaphorePermit, Unavailable> {
-        let place = self.places.clone().acquire_owned().await;
+        let place = timeout(self.limits.1, self.places.clone().acquire_owned()).await;
         match (place, self.progress.borrow().trouble) {
-            (Ok(place), None) => Ok(place),
+            (Ok(Ok(place)), None) => Ok(place),
             _ => Err(Unavailable::Unstored),
         }
     }
@@ -210,8 +238,8 @@ impl DurableBroker {
         }
         let mut progress = self.progress.clone();
         let there = |progress: &Progress| progress.written >= ticket || progress.trouble.is_some();
-        match progress.wait_for(there).await {
-            Ok(progress) if progress.written >= ticket => Ok(()),
+        match timeout(self.limits.1, progress.wait_for(there)).await {
+            Ok(Ok(progress)) if progress.written >= ticket => Ok(()),
             _ => Err(Unavailable::Unstored),
         }
     }
@@ -269,6 +297,13 @@ impl Broker for DurableBroker {
 
     fn relay(&self, room: &RoomName, transient: Transient) -> Answer<'_, ()> {
         self.rooms.relay(room, transient)
+    }
+
+    fn delivered_end(&self, room: &RoomName) -> Option<Position> {
+        let rooms = lock(self.rooms.shard(room));
+        let held = rooms.get(room)?;
+        // What is not written yet is not handed to subscribers either.
+        (held.kept.ticket <= self.progress.borrow().written).then(|| held.position())
     }
 
     fn snapshot(&self, room: &RoomName, start: Start) -> Answer<'_, Snapshot> {
@@ -329,7 +364,13 @@ impl Broker for DurableBroker {
 
     fn health(&self) -> Health {
         let memory = self.rooms.health();
-        let trouble = self.progress.borrow().trouble.map(writer::Trouble::problem);
+        let trouble = self.progress.borrow().trouble.map(writer::Trouble::problem).or_else(|| {
+            (self.clock.elapsed() > self.limits.0)
+                .then_some("the disk of broker.path does not answer")
+        });
         Health { ok: memory.ok && trouble.is_none(), problem: trouble.or(memory.problem), ..memory }
     }
 }
+
+#[cfg(test)]
+mod tests;

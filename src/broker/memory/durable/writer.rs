@@ -2,17 +2,18 @@
 //! it is there.
 
 use std::{
+    path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         mpsc::{Receiver, RecvTimeoutError},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use log::{error, info, warn};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::{change::Change, directory::Store, error::Failure};
+use super::{change::Change, directory::Store, error::Failure, lock};
 use crate::{
     backend::What,
     broker::{Delivery, memory::MemoryBroker},
@@ -60,8 +61,50 @@ impl Trouble {
     }
 }
 
-pub(super) struct Writer {
-    pub(super) store: Store,
+/// Where batches are written.
+pub(super) trait BatchStore: Send + 'static {
+    /// The directory.
+    fn path(&self) -> &Path;
+
+    /// Writes all changes of the batch, or none.
+    fn commit(&mut self, batch: &[Staged]) -> Result<(), Failure>;
+
+    /// Opens the store again after a failure. It has to be what it was before.
+    fn reopen(&mut self) -> Result<(), Failure>;
+}
+
+impl BatchStore for Store {
+    fn path(&self) -> &Path {
+        Self::path(self)
+    }
+
+    fn commit(&mut self, batch: &[Staged]) -> Result<(), Failure> {
+        Self::commit(self, batch.iter().flat_map(|staged| &staged.changes))
+    }
+
+    fn reopen(&mut self) -> Result<(), Failure> {
+        Self::reopen(self)
+    }
+}
+
+/// When the commit that is under way began; None between commits. Clones share it.
+#[derive(Clone, Default)]
+pub(super) struct CommitClock(Arc<Mutex<Option<Instant>>>);
+
+impl CommitClock {
+    /// How long the commit that is under way has taken so far.
+    pub(super) fn elapsed(&self) -> Duration {
+        lock(&self.0).map_or(Duration::ZERO, |began| began.elapsed())
+    }
+
+    fn set(&self, began: Option<Instant>) {
+        *lock(&self.0) = began;
+    }
+}
+
+pub(super) struct Writer<S> {
+    pub(super) store: S,
+    pub(super) clock: CommitClock,
     pub(super) queue: Receiver<Staged>,
     pub(super) progress: watch::Sender<Progress>,
     /// Whose subscribers are handed what is written.
@@ -77,7 +120,7 @@ impl Drop for Ending {
     }
 }
 
-impl Writer {
+impl<S: BatchStore> Writer<S> {
     /// Writes until nobody is there to give it anything, or the store failed.
     pub(super) fn run(mut self) {
         let _ending = Ending(self.progress.clone());
@@ -128,7 +171,10 @@ impl Writer {
     }
 
     fn commit(&mut self, batch: &[Staged]) -> Result<(), Failure> {
-        self.store.commit(batch.iter().flat_map(|staged| &staged.changes))
+        self.clock.set(Some(Instant::now()));
+        let committed = self.store.commit(batch);
+        self.clock.set(None);
+        committed
     }
 
     /// Whoever waits is told, and nobody waits for a place in the queue.
