@@ -62,12 +62,13 @@ impl Writer {
         let (low, high) = (self.user.min(other), self.user.max(other));
         let pair = (low * self.writers + high) as u64;
         let mut random = Random::new(random.next().wrapping_add(pair));
-        let rooms = match random.within(0..3) {
+        let rooms = match random.within(0..5) {
             0 => vec![room_of(low, high)],
             1 => vec![room_of(low, high), room_of(high, low)],
-            // Each its own of the two, so that neither waits for the other's.
-            _ if self.user == low => vec![room_of(low, high)],
-            _ => vec![room_of(high, low)],
+            // Most often each writes to a room of its own, where the broker hands the message
+            // to the other's worker first, and neither waits for the other's lock.
+            _ if self.user == low => vec![room_of(high, low)],
+            _ => vec![room_of(low, high)],
         };
         let pace = match random.within(0..4) {
             0 => Pace::Steady,

@@ -136,8 +136,7 @@ pub struct Writer {
     /// The rooms that got a last signal on this connection.
     calmed: BTreeSet<Room>,
     sent_last_direct: bool,
-    /// A room that is written to as fast as it answers, and how often still.
-    flood: Option<(Room, u64)>,
+    flood: Option<bursts::Flood>,
     /// To be sent on this connection, in this order.
     out: Vec<Value>,
     /// To be cut when that is sent, answered or not.

@@ -1,6 +1,7 @@
 //! Many clients over several nodes, faults of every kind, and a judge: nothing
 //! acknowledged is lost or doubled, there is one order everywhere, `joined` and
-//! what comes live agree, presence converges within its lease.
+//! what comes live agree, live delivery never stands still, presence converges
+//! within its lease.
 //!
 //! The choices of clients and faults come from a seed, which is printed. What
 //! was sent, acknowledged and received is [recorded](record) and

@@ -145,7 +145,8 @@ fn are_signals_heard(progress: &[Arc<Mutex<Progress>>], setup: &Setup) -> bool {
     let mut sent: BTreeMap<(Room, usize), usize> = BTreeMap::new();
     for (number, one) in progress.iter().enumerate() {
         let one = one.lock().expect("no panic");
-        let own = one.signals.iter().filter(|((_, client), _)| *client == number);
+        let own = one.signals.iter();
+        let own = own.filter(|((room, it), _)| *it == number && one.places.contains_key(room));
         sent.extend(own.map(|(key, signal)| (*key, *signal)));
     }
     progress.iter().enumerate().all(|(number, one)| {

@@ -16,10 +16,10 @@ const STEPS_OF_PACE: u64 = 40;
 const OTHER_STEPS: u64 = 6;
 /// The longest burst.
 const BURST: u64 = 64;
-/// Writes that a client has on their way at full speed, and how many it makes of
-/// them for as long as a room keeps that pace.
-const IN_FLIGHT: usize = 16;
-const FLOOD: u64 = 150;
+/// How many writes a client makes at full speed at most, for as long as a room keeps
+/// that pace and others write, too; where nobody else does, there is room for more.
+const FLOOD_AMONG_OTHERS: u64 = 150;
+const FLOOD: u64 = 4_000;
 /// Writes that a client has on their way at most.
 const PENDING: usize = 200;
 
@@ -31,8 +31,18 @@ enum Pace {
     Steady,
     /// Up to 64 at once at some of the steps.
     Bursts,
-    /// The next as soon as one is acknowledged.
-    Full,
+    /// As fast as it is answered.
+    Full(Flood),
+}
+
+/// Writes to one room as fast as they are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Flood {
+    room: Room,
+    /// How many writes are still to be made.
+    left: u64,
+    /// How many are on their way at once.
+    in_flight: u64,
 }
 
 impl Writer {
@@ -59,17 +69,20 @@ impl Writer {
     fn pace(&self, room: Room, step: u64) -> Pace {
         let time = step / STEPS_OF_PACE;
         let mut of_all = self.common(usize::MAX, time);
-        // A third of the time members of two rooms write and nobody else does: workers
+        // Half of the time members of two rooms write and nobody else does: workers
         // that have nothing else to do, and no lock in common.
-        let few = of_all.within(0..3) == 0;
+        let few = of_all.within(0..2) == 0;
         let rooms = self.rooms.len() as u64;
         let chosen = [of_all.within(0..rooms) as usize, of_all.within(0..rooms) as usize];
-        let choices = if few { 5 } else { 12 };
-        match self.common(room, time).within(0..choices) {
+        let (choices, left) = if few { (5, FLOOD) } else { (15, FLOOD_AMONG_OTHERS) };
+        let mut common = self.common(room, time);
+        match common.within(0..choices) {
             _ if few && !chosen.contains(&room) => Pace::Quiet,
-            0 | 1 => Pace::Steady,
-            2 | 3 => Pace::Bursts,
-            4 => Pace::Full,
+            0..=2 => Pace::Full(Flood { room, left, in_flight: 1 << common.within(0..5) }),
+            3 => Pace::Bursts,
+            4 => Pace::Steady,
+            5 if !few => Pace::Bursts,
+            6 if !few => Pace::Steady,
             _ => Pace::Quiet,
         }
     }
@@ -79,7 +92,8 @@ impl Writer {
         let step = self.step();
         for room in self.joined_rooms() {
             let before = step.checked_sub(1).map(|before| self.pace(room, before));
-            match self.pace(room, step) {
+            let pace = self.pace(room, step);
+            match pace {
                 Pace::Quiet => {}
                 Pace::Steady => self.write_many(room, 1),
                 Pace::Bursts => {
@@ -89,9 +103,9 @@ impl Writer {
                         self.write_many(room, common.within(1..many + 1));
                     }
                 }
-                Pace::Full => {
-                    if before != Some(Pace::Full) {
-                        self.flood = Some((room, FLOOD));
+                Pace::Full(flood) => {
+                    if before != Some(pace) {
+                        self.flood = Some(flood);
                     }
                 }
             }
@@ -110,13 +124,14 @@ impl Writer {
 
     /// Writes to the room that takes all it can, as answers come.
     pub(super) fn flood(&mut self) {
-        let Some((room, left)) = self.flood else { return };
-        if left == 0 || self.phase() != Phase::Work || !self.joined_rooms().contains(&room) {
+        let Some(Flood { room, left, in_flight }) = self.flood else { return };
+        let is_over = !matches!(self.pace(room, self.step()), Pace::Full(_));
+        if left == 0 || is_over || self.phase() != Phase::Work || !self.rooms[room].joined {
             self.flood = None;
-        } else if self.pending.len() < IN_FLIGHT {
-            let more = left.min((IN_FLIGHT - self.pending.len()) as u64);
-            self.flood = Some((room, left - more));
-            self.write_many(room, more);
+            return;
         }
+        let more = left.min(in_flight.saturating_sub(self.pending.len() as u64));
+        self.flood = Some(Flood { room, left: left - more, in_flight });
+        self.write_many(room, more);
     }
 }
