@@ -57,11 +57,9 @@ impl Writer {
             }
             85..=88 => self.send_direct(),
             89..=90 => self.see(),
-            91..=99 => {
-                if !joined.is_empty() {
-                    let room = joined[self.random.within(0..joined.len() as u64) as usize];
-                    self.send_signals(room, choice);
-                }
+            91..=99 if !joined.is_empty() => {
+                let room = joined[self.random.within(0..joined.len() as u64) as usize];
+                self.send_signals(room, choice);
             }
             _ => {}
         }

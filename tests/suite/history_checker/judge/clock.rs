@@ -6,7 +6,8 @@ use crate::history_checker::record::{At, History, Outage};
 
 /// How long live delivery may take, where nothing is in its way.
 pub const LIVE_BOUND: Duration = Duration::from_secs(5);
-/// How long after an outage connections to Redis may be away, as they are made anew.
+/// How long after an outage of Redis connections to it may be away, as they are made
+/// anew.
 const RECOVERY: Duration = Duration::from_secs(1);
 /// Before the end of that, what is stored nowhere may not reach another node.
 const RESUBSCRIBED: Duration = Duration::from_secs(3);
@@ -29,7 +30,8 @@ impl<'a> Clock<'a> {
 
     fn times_away(outages: &[Outage], node: usize) -> Vec<(At, At)> {
         let of_node = outages.iter().filter(|it| it.node.is_none_or(|other| other == node));
-        let mut times: Vec<_> = of_node.map(|it| (it.begins, it.ends + RECOVERY)).collect();
+        let recovery = |it: &Outage| it.node.map_or(RECOVERY, |_| Duration::ZERO);
+        let mut times: Vec<_> = of_node.map(|it| (it.begins, it.ends + recovery(it))).collect();
         times.sort();
         let mut merged: Vec<(At, At)> = Vec::new();
         for (begins, ends) in times {
