@@ -33,6 +33,7 @@ mod presence;
 mod resume;
 mod state;
 mod transient;
+mod two_writers;
 mod watch;
 mod writers;
 mod writes;

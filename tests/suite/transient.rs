@@ -28,6 +28,7 @@ fn of_type<'a>(messages: &'a [Value], kind: &str) -> Vec<&'a Value> {
 /// The fan-out goes by so many members at a time, and by the rest.
 #[tokio::test]
 async fn every_member_of_a_larger_room_is_told_each_thing_once() {
+    // One worker, so that one fan-out has all the members.
     let app = TestApp::spawn("server.workers = 1").await;
     let mut members = Vec::new();
     for number in 0..37 {

@@ -187,8 +187,9 @@ async fn send(client: &mut Client, message: &Value) -> Option<()> {
     client.wire.try_send(&frame(true, TEXT, message.to_string().as_bytes())).await.ok()
 }
 
-fn settings(path: &str) -> [(&str, &str); 5] {
+fn settings(path: &str) -> [(&str, &str); 6] {
     [
+        ("ROOKERY__SERVER__WORKERS", "2"),
         ("ROOKERY__BROKER__PATH", path),
         ("ROOKERY__INBOX__SIZE", "100000"),
         ("ROOKERY__ROOMS__HISTORY_SIZE", "100000"),

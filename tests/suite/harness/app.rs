@@ -1,4 +1,11 @@
-use std::{ops::Deref, sync::Arc, thread::JoinHandle};
+use std::{
+    ops::Deref,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+};
 
 use rookery::{
     app::{Application, Handle},
@@ -7,7 +14,7 @@ use rookery::{
 };
 use tokio::sync::oneshot;
 
-use super::{Certificates, Endpoint, SECRET, Way};
+use super::{Certificates, Endpoint, SECRET, Way, repairs::faulty_repairs};
 
 /// The settings of every test, unless its own text names the key.
 const BASE: [(&str, &str); 4] = [
@@ -25,6 +32,8 @@ pub struct TestApp {
     handle: Handle,
     faults: Arc<DeliveryFaults>,
     thread: Option<JoinHandle<()>>,
+    redis: bool,
+    may_repair: AtomicBool,
 }
 
 impl TestApp {
@@ -51,6 +60,7 @@ impl TestApp {
         text.push_str(settings);
         text.push_str(&format!("\nauth.secret = {SECRET:?}\n"));
 
+        let redis = text.contains("broker.url");
         // RUST_LOG shows what the servers of a test say.
         let _ = env_logger::builder().is_test(true).try_init();
         let (ready, listening) = oneshot::channel();
@@ -63,12 +73,21 @@ impl TestApp {
             });
         });
         let (port, handle, faults) = listening.await.expect("the server starts");
-        Self { endpoint: Endpoint { port, way }, handle, faults, thread: Some(thread) }
+        let (endpoint, thread) = (Endpoint { port, way }, Some(thread));
+        Self { endpoint, handle, faults, thread, redis, may_repair: AtomicBool::new(false) }
     }
 
-    /// Breaks delivery on purpose.
+    /// Breaks delivery on purpose. The end of the test then does not assert that nothing
+    /// had to be repaired.
     pub fn delivery_faults(&self) -> &DeliveryFaults {
+        self.may_repair();
         &self.faults
+    }
+
+    /// The test makes the server lose what only a comparison with the logs finds, so
+    /// its end does not assert that none had to be.
+    pub fn may_repair(&self) {
+        self.may_repair.store(true, Ordering::Relaxed);
     }
 
     /// Starts the drain, as SIGTERM does.
@@ -87,10 +106,13 @@ impl Deref for TestApp {
 
 impl Drop for TestApp {
     fn drop(&mut self) {
+        let asked = !std::thread::panicking() && !self.may_repair.load(Ordering::Relaxed);
+        let repairs = if asked { faulty_repairs(self, self.redis) } else { Vec::new() };
         self.stop();
         let ended = self.thread.take().map(JoinHandle::join);
         // A second panic while the first unwinds would hide it.
         if !std::thread::panicking() {
+            assert!(repairs.is_empty(), "not delivered, until it was compared: {repairs:?}");
             assert!(matches!(ended, Some(Ok(()))), "the server ended with a panic");
         }
     }

@@ -14,6 +14,7 @@ mod process;
 mod proxy;
 mod random;
 mod redis;
+mod repairs;
 mod stream;
 mod wire;
 

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use super::{Endpoint, SECRET, Way, eventually};
+use super::{Endpoint, SECRET, Way, eventually, repairs::faulty_repairs};
 
 /// A directory of its own for one test, removed at its end.
 pub struct Directory(PathBuf);
@@ -78,6 +78,8 @@ pub struct Process {
     child: Child,
     endpoint: Endpoint,
     log: Arc<Mutex<String>>,
+    redis: bool,
+    may_repair: bool,
     _directory: Directory,
 }
 
@@ -116,8 +118,12 @@ impl Process {
     async fn run(directory: Directory, mut command: Command, environment: &[(&str, &str)]) -> Self {
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         // A machine that tests keep busy is no reason to refuse them.
-        let own =
-            [("ROOKERY__SERVER__LISTEN", "127.0.0.1:0"), ("ROOKERY__SHEDDING__WORKER_DELAY", "0s")];
+        let own = [
+            ("ROOKERY__SERVER__LISTEN", "127.0.0.1:0"),
+            ("ROOKERY__SHEDDING__WORKER_DELAY", "0s"),
+            // Two, so that members of one room stand on different workers.
+            ("ROOKERY__SERVER__WORKERS", "2"),
+        ];
         for (name, value) in own {
             if !environment.iter().any(|(given, _)| *given == name) {
                 command.env(name, value);
@@ -137,7 +143,10 @@ impl Process {
             }
         });
         let endpoint = Endpoint { port: 0, way: Way::Plain };
-        let mut process = Self { child, endpoint, log, _directory: directory };
+        let url = environment.iter().rev().find(|(name, _)| *name == "ROOKERY__BROKER__URL");
+        let redis = url.is_some_and(|(_, url)| !url.is_empty());
+        let mut process =
+            Self { child, endpoint, log, redis, may_repair: false, _directory: directory };
         process.endpoint.port = eventually("the line that tells the port", async || {
             let log = process.log();
             let (_, place) = log.split_once("listening on ")?;
@@ -159,6 +168,14 @@ impl Process {
     /// The same server, spoken to in another way.
     pub fn by(mut self, way: Way) -> Self {
         self.endpoint.way = way;
+        self
+    }
+
+    /// The test makes the server lose what only a comparison with the logs finds, so
+    /// its end does not assert that none had to be.
+    #[allow(dead_code, reason = "for tests that break the delivery on purpose")]
+    pub fn may_repair(mut self) -> Self {
+        self.may_repair = true;
         self
     }
 
@@ -213,7 +230,14 @@ impl Drop for Process {
         if std::thread::panicking() {
             eprintln!("--- stderr of the server ---\n{}", self.log());
         }
+        let runs = matches!(self.child.try_wait(), Ok(None));
+        let asked = runs && !std::thread::panicking() && !self.may_repair;
+        let repairs = if asked { faulty_repairs(self, self.redis) } else { Vec::new() };
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if !repairs.is_empty() {
+            eprintln!("--- stderr of the server ---\n{}", self.log());
+            panic!("not delivered, until it was compared: {repairs:?}");
+        }
     }
 }

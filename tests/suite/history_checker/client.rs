@@ -2,10 +2,13 @@
 //! of what it hears.
 
 mod act;
+mod bursts;
+mod directs;
 mod hear;
+mod signals;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -18,7 +21,8 @@ use tokio::{
 
 use super::{
     parse,
-    record::{Asked, ClientHistory, Entries, Event, Members, Position, Room},
+    plan::Setup,
+    record::{Asked, ClientHistory, Entries, Event, InboxPosition, Members, Position, Room},
     servers::Doors,
 };
 use crate::harness::{Client, Random, TEXT, frame};
@@ -30,6 +34,8 @@ pub enum Phase {
     Work,
     /// Have everything acknowledged; some leave or go away for good.
     Finish,
+    /// Send a last signal to every room.
+    Calm,
     /// Note who is there, and end.
     Stop,
 }
@@ -38,6 +44,8 @@ pub enum Phase {
 #[derive(Clone)]
 pub struct World {
     pub start: Instant,
+    pub setup: Setup,
+    pub seed: u64,
     pub rooms: Arc<Vec<String>>,
     pub doors: Arc<Doors>,
     pub entries: Arc<Entries>,
@@ -59,6 +67,17 @@ pub struct Progress {
     /// All is acknowledged.
     pub ready: bool,
     pub places: BTreeMap<Room, Place>,
+    /// The last of its writes to each room.
+    pub written: BTreeMap<Room, Position>,
+    /// The last direct message that came, or that was seen before it connected.
+    pub inbox: Option<InboxPosition>,
+    /// The last of its direct messages to each user.
+    pub directs: BTreeMap<String, InboxPosition>,
+    /// The last signal that each client sent to a room, as this one heard it;
+    /// its own is the last one acknowledged.
+    pub signals: BTreeMap<(Room, usize), usize>,
+    /// Its last signals are acknowledged.
+    pub calm: bool,
 }
 
 /// A room as one client knows it.
@@ -105,6 +124,19 @@ pub struct Writer {
     /// Not acknowledged; sent on this connection and not answered, or to be
     /// sent at a moment.
     pending: BTreeMap<usize, Option<Instant>>,
+    /// The same of direct messages.
+    pending_directs: BTreeMap<usize, Option<Instant>>,
+    /// Signals that are not acknowledged, and are not sent again.
+    pending_signals: BTreeSet<usize>,
+    /// The last position of each kind, for the end of the run to wait for.
+    written: BTreeMap<Room, Position>,
+    directs: BTreeMap<String, InboxPosition>,
+    inbox: Option<InboxPosition>,
+    signals: BTreeMap<(Room, usize), usize>,
+    /// The rooms that got a last signal on this connection.
+    calmed: BTreeSet<Room>,
+    sent_last_direct: bool,
+    flood: Option<bursts::Flood>,
     /// To be sent on this connection, in this order.
     out: Vec<Value>,
     /// To be cut when that is sent, answered or not.
@@ -114,8 +146,13 @@ pub struct Writer {
 impl Writer {
     pub fn new(number: usize, user: String, seed: u64, world: World) -> Self {
         let mut random = Random::new(seed);
-        let known = |_: &String| Known { wanted: random.within(0..3) > 0, ..Known::default() };
-        let rooms = world.rooms.iter().map(known).collect();
+        let setup = world.setup;
+        let known = |room: Room| {
+            let wanted =
+                (setup.small_rooms || random.within(0..3) > 0) && setup.may_join(number, room);
+            Known { wanted, ..Known::default() }
+        };
+        let rooms = (0..world.rooms.len()).map(known).collect();
         let history = ClientHistory { user, ..ClientHistory::default() };
         Self {
             number,
@@ -126,6 +163,15 @@ impl Writer {
             rooms,
             session: None,
             pending: BTreeMap::new(),
+            pending_directs: BTreeMap::new(),
+            pending_signals: BTreeSet::new(),
+            written: BTreeMap::new(),
+            directs: BTreeMap::new(),
+            inbox: None,
+            signals: BTreeMap::new(),
+            calmed: BTreeSet::new(),
+            sent_last_direct: false,
+            flood: None,
             out: Vec::new(),
             cuts: false,
         }
@@ -158,7 +204,7 @@ impl Writer {
                 End::Gone => {
                     client.wire.cut();
                     self.note(Event::Disconnected { how: "gone for good".to_owned() });
-                    *self.lock() = Progress { ready: true, ..Progress::default() };
+                    *self.lock() = Progress { ready: true, calm: true, ..Progress::default() };
                     return (self.history, None);
                 }
                 End::Cut => self.cut(client).await,
@@ -216,7 +262,15 @@ impl Writer {
             return None;
         };
         self.session = Some(session.to_owned());
-        self.note(Event::Connected { node });
+        let seen = match parse::inbox_position(&welcome["inbox"]) {
+            Ok(seen) => seen,
+            Err(what) => {
+                self.strange(None, what);
+                return None;
+            }
+        };
+        self.inbox = Some(seen.clone());
+        self.note(Event::Connected { node, seen });
         for known in &mut self.rooms {
             (known.joined, known.asking, known.leaving) = (false, None, false);
             known.not_before = None;
@@ -225,7 +279,13 @@ impl Writer {
         self.out.clear();
         self.cuts = false;
         let now = Instant::now();
-        self.pending.values_mut().for_each(|at| *at = Some(now));
+        let pending = self.pending.values_mut().chain(self.pending_directs.values_mut());
+        pending.for_each(|at| *at = Some(now));
+        // What nobody acknowledged may never come, and nobody waits for it.
+        self.pending_signals.clear();
+        self.signals.clear();
+        self.calmed.clear();
+        self.flood = None;
         Some(client)
     }
 
@@ -248,12 +308,14 @@ impl Writer {
         let mut due = Instant::now();
         let mut phase = self.world.phase.clone();
         loop {
-            for message in std::mem::take(&mut self.out) {
-                let bytes = frame(true, TEXT, message.to_string().as_bytes());
-                if client.wire.try_send(&bytes).await.is_err() {
-                    self.note(Event::Disconnected { how: "found closed".to_owned() });
-                    return End::Closed;
-                }
+            self.flood();
+            // All in one write, so that a worker has them in one turn.
+            let out = std::mem::take(&mut self.out);
+            let frames = out.iter().map(|it| frame(true, TEXT, it.to_string().as_bytes()));
+            let bytes = frames.collect::<Vec<_>>().concat();
+            if !bytes.is_empty() && client.wire.try_send(&bytes).await.is_err() {
+                self.note(Event::Disconnected { how: "found closed".to_owned() });
+                return End::Closed;
             }
             if std::mem::take(&mut self.cuts) {
                 return End::Cut;
@@ -271,14 +333,14 @@ impl Writer {
                     }
                 },
                 () = sleep_until(due) => {
-                    due = Instant::now() + Duration::from_millis(self.random.within(15..120));
+                    due = self.next_step();
                     if let Some(end) = self.act() {
                         return end;
                     }
                 }
                 _ = phase.changed() => due = Instant::now(),
             }
-            if self.phase() == Phase::Finish {
+            if self.phase() >= Phase::Finish {
                 self.publish_progress();
             }
         }
@@ -295,7 +357,14 @@ impl Writer {
         };
         let mut progress = self.lock();
         progress.places = self.rooms.iter().enumerate().filter_map(place).collect();
-        progress.ready =
-            self.pending.is_empty() && self.rooms.iter().enumerate().all(settled) && !self.goes();
+        progress.written.clone_from(&self.written);
+        progress.inbox.clone_from(&self.inbox);
+        progress.directs.clone_from(&self.directs);
+        progress.signals.clone_from(&self.signals);
+        progress.calm = self.phase() == Phase::Calm && self.is_calm();
+        progress.ready = self.pending.is_empty()
+            && self.pending_directs.is_empty()
+            && self.rooms.iter().enumerate().all(settled)
+            && !self.goes();
     }
 }

@@ -1,6 +1,7 @@
 //! Many clients over several nodes, faults of every kind, and a judge: nothing
 //! acknowledged is lost or doubled, there is one order everywhere, `joined` and
-//! what comes live agree, presence converges within its lease.
+//! what comes live agree, live delivery never stands still, presence converges
+//! within its lease.
 //!
 //! The choices of clients and faults come from a seed, which is printed. What
 //! was sent, acknowledged and received is [recorded](record) and
@@ -35,11 +36,24 @@ const SHOWN: usize = 3;
 const CLUSTER: Setup = Setup {
     redis: true,
     nodes: 3,
+    workers: 2,
     durable: false,
     losing: false,
     clients: 20,
     users: 16,
     rooms: 4,
+    small_rooms: false,
+};
+
+/// Many small rooms on one node, whose members write at the same moments.
+const SMALL_ROOMS: Setup = Setup {
+    redis: false,
+    nodes: 1,
+    clients: 24,
+    users: 22,
+    rooms: 40,
+    small_rooms: true,
+    ..CLUSTER
 };
 
 /// Runs rounds for the time asked for, and fails at the first that breaks a law.
@@ -84,17 +98,17 @@ fn summary(outcome: &run::Outcome) -> String {
         })
         .collect();
     let mut faults: BTreeMap<&str, usize> = BTreeMap::new();
-    for (_, fault) in &history.faults {
-        let kind = fault.split(" (").next().unwrap_or_default();
-        if !kind.ends_with("back") {
-            *faults.entry(kind).or_default() += 1;
-        }
+    for outage in &history.outages {
+        *faults.entry(&outage.what).or_default() += 1;
     }
     let faults: Vec<String> = faults.iter().map(|(kind, many)| format!("{many} {kind}")).collect();
     format!(
-        "{} messages live, {acks} acks, {duplicates} duplicates, {} conflicts, {} unavailable, \
-         {} connections, {} joins, {} epochs; faults: {}; presence right {:.1} s after the last",
+        "{} messages live, {} directs, {} signals, {acks} acks, {duplicates} duplicates, \
+         {} conflicts, {} unavailable, {} connections, {} joins, {} epochs; faults: {}; presence \
+         right {:.1} s after the last",
         count(|it| matches!(it, Event::Live { .. })),
+        count(|it| matches!(it, Event::Direct { .. })),
+        count(|it| matches!(it, Event::Signal { .. } | Event::Typing { .. })),
         count(|it| matches!(it, Event::Conflict { .. })),
         count(|it| matches!(it, Event::Unavailable { .. })),
         count(|it| matches!(it, Event::Connected { .. })),
@@ -113,6 +127,27 @@ async fn alone() {
 #[tokio::test]
 async fn alone_durable() {
     check("alone_durable", Setup { redis: false, nodes: 1, durable: true, ..CLUSTER }, 8).await;
+}
+
+#[tokio::test]
+async fn alone_two_workers() {
+    check("alone_two_workers", SMALL_ROOMS, 5).await;
+}
+
+#[tokio::test]
+async fn alone_four_workers() {
+    check("alone_four_workers", Setup { workers: 4, ..SMALL_ROOMS }, 5).await;
+}
+
+#[tokio::test]
+async fn alone_durable_two_workers() {
+    check("alone_durable_two_workers", Setup { durable: true, ..SMALL_ROOMS }, 5).await;
+}
+
+#[tokio::test]
+async fn alone_durable_four_workers() {
+    let setup = Setup { durable: true, workers: 4, ..SMALL_ROOMS };
+    check("alone_durable_four_workers", setup, 5).await;
 }
 
 #[tokio::test]

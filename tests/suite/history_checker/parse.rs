@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::record::{Body, Entries, Entry, Joined, Members, Position, State};
+use super::record::{
+    Body, Entries, Entry, InboxPosition, Joined, Members, Position, State, WriteId,
+};
 
 type Read<T> = Result<T, String>;
 
@@ -116,6 +118,19 @@ pub fn joined(
         oneself: members.contains_key(reader),
     };
     Ok((joined, members))
+}
+
+/// A place in an inbox: `epoch` is in `welcome.inbox` and in acknowledgements,
+/// and in a `direct` where the server tells it.
+pub fn inbox_position(message: &Value) -> Read<InboxPosition> {
+    let epoch = message["epoch"].as_str().map(Arc::from);
+    Ok(InboxPosition { epoch, seq: number(message, "seq")? })
+}
+
+/// The number that a text of ours names.
+pub fn write_id(message: &Value, field: &str) -> Read<WriteId> {
+    let text = text(message, field)?;
+    WriteId::parse(text).ok_or_else(|| format!("nobody wrote {message}"))
 }
 
 /// The current value and version that a conflict tells.

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use super::record::Room;
 use crate::harness::Random;
 
 /// What a run is made of.
@@ -10,6 +11,8 @@ pub struct Setup {
     /// Nodes over a Redis; without one, a node alone.
     pub redis: bool,
     pub nodes: usize,
+    /// Of each node.
+    pub workers: usize,
     /// Whether a node alone keeps its log in a directory.
     pub durable: bool,
     /// Whether faults may lose the log.
@@ -17,6 +20,18 @@ pub struct Setup {
     pub clients: usize,
     pub users: usize,
     pub rooms: usize,
+    /// Whether each room has two or three members, who write to it at the same
+    /// moments; else everybody may be in every room.
+    pub small_rooms: bool,
+}
+
+impl Setup {
+    /// Whether a client may join a room.
+    pub fn may_join(&self, client: usize, room: Room) -> bool {
+        let third = if room.is_multiple_of(3) { room * 11 + 7 } else { room };
+        let members = [room, room * 5 + 1, third].map(|number| number % self.clients);
+        !self.small_rooms || members.contains(&client)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -123,10 +123,36 @@ pub struct Joined {
     pub oneself: bool,
 }
 
+/// A place in a user's inbox. No `epoch` where the message has none.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InboxPosition {
+    pub epoch: Option<Arc<str>>,
+    pub seq: u64,
+}
+
+impl fmt::Display for InboxPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.epoch {
+            Some(epoch) => write!(f, "{}:{}", epoch.get(..4).unwrap_or(epoch), self.seq),
+            None => write!(f, "{}", self.seq),
+        }
+    }
+}
+
+/// A message that is in no log: a signal under an event of its client's own, so
+/// that no other session of the user overwrites it, or a sign of typing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    Event,
+    Typing(bool),
+}
+
 #[derive(Debug, Clone)]
 pub enum Event {
     Connected {
         node: usize,
+        /// The last message of the inbox that was seen.
+        seen: InboxPosition,
     },
     Disconnected {
         how: String,
@@ -167,6 +193,46 @@ pub enum Event {
         room: Room,
         what: String,
     },
+    /// A message to a user; its number is that in [`ClientHistory::directs`].
+    DirectSent {
+        direct: usize,
+    },
+    DirectAcked {
+        direct: usize,
+        at: InboxPosition,
+        duplicate: bool,
+    },
+    /// A message to a user came: to its recipient with its place in the inbox, to
+    /// the sender's sessions without.
+    Direct {
+        from: String,
+        to: String,
+        direct: WriteId,
+        at: Option<InboxPosition>,
+    },
+    /// The client says how far it has seen its inbox.
+    Seen {
+        at: InboxPosition,
+    },
+    /// A signal or typing; its number is that in [`ClientHistory::signals`].
+    SignalSent {
+        signal: usize,
+    },
+    SignalAcked {
+        signal: usize,
+    },
+    /// A signal of another member.
+    Signal {
+        room: Room,
+        user: String,
+        signal: WriteId,
+    },
+    /// Typing of another member.
+    Typing {
+        room: Room,
+        user: String,
+        active: bool,
+    },
     /// What the contract does not have.
     Strange {
         room: Option<Room>,
@@ -177,7 +243,14 @@ pub enum Event {
 impl Event {
     pub fn room(&self) -> Option<Room> {
         match self {
-            Self::Connected { .. } | Self::Disconnected { .. } => None,
+            Self::Connected { .. }
+            | Self::Disconnected { .. }
+            | Self::DirectSent { .. }
+            | Self::DirectAcked { .. }
+            | Self::Direct { .. }
+            | Self::Seen { .. }
+            | Self::SignalSent { .. }
+            | Self::SignalAcked { .. } => None,
             Self::Strange { room, .. } => *room,
             Self::Joined { room, .. }
             | Self::Left { room }
@@ -185,6 +258,8 @@ impl Event {
             | Self::Sent { room, .. }
             | Self::Acked { room, .. }
             | Self::Conflict { room, .. }
+            | Self::Signal { room, .. }
+            | Self::Typing { room, .. }
             | Self::Unavailable { room, .. } => Some(*room),
         }
     }
@@ -195,6 +270,9 @@ impl Event {
 pub struct ClientHistory {
     pub user: String,
     pub writes: Vec<Draft>,
+    /// To whom each direct message goes.
+    pub directs: Vec<String>,
+    pub signals: Vec<(Room, Signal)>,
     pub events: Vec<(At, Event)>,
     /// The rooms it is a member of at the end, with presence as it was told.
     pub members: BTreeMap<Room, Members>,
@@ -212,11 +290,25 @@ pub struct View {
     pub members: Members,
 }
 
+/// Something that was done to a server, until that was whole again.
+#[derive(Debug, Clone)]
+pub struct Outage {
+    pub what: String,
+    /// The node that it was done to; none where it was Redis.
+    pub node: Option<usize>,
+    pub begins: At,
+    pub ends: At,
+    /// Whether it loses what was stored.
+    pub loses: bool,
+}
+
 #[derive(Debug, Clone, Default)]
 pub struct History {
     pub clients: Vec<ClientHistory>,
     pub views: Vec<View>,
-    pub faults: Vec<(At, String)>,
+    pub outages: Vec<Outage>,
+    /// When the clients were told to end: what was not due by then is not judged.
+    pub ends: At,
 }
 
 /// Keeps one copy of each entry, as many clients are shown it.

@@ -2,7 +2,7 @@
 //! read once more.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -15,10 +15,10 @@ use tokio::{
 
 use super::{
     client::{Phase, Progress, World, Writer},
-    judge::state_of,
+    judge::{LIVE_BOUND, state_of},
     parse,
     plan::Setup,
-    record::{Entries, History, Members, Room, View},
+    record::{Entries, History, InboxPosition, Members, Position, Room, View},
     servers::{GRACE, LEASE, Servers},
 };
 use crate::harness::{Client, Random, eventually};
@@ -27,6 +27,9 @@ use crate::harness::{Client, Random, eventually};
 const SETTLING: Duration = Duration::from_secs(20);
 /// What a busy machine may add to a deadline of the contract.
 const SLACK: Duration = Duration::from_secs(5);
+/// For how long live delivery is waited for, beyond its bound: so that what has not
+/// come by then was due.
+const MARGIN: Duration = Duration::from_secs(2);
 
 pub struct Outcome {
     pub history: History,
@@ -43,6 +46,8 @@ pub async fn run(setup: &Setup, seed: u64, work: Duration) -> Outcome {
     let (phase, phases) = watch::channel(Phase::Work);
     let world = World {
         start,
+        setup: *setup,
+        seed,
         rooms: Arc::new(rooms),
         doors: Arc::clone(&servers.doors),
         entries: Arc::new(Entries::default()),
@@ -52,7 +57,7 @@ pub async fn run(setup: &Setup, seed: u64, work: Duration) -> Outcome {
     let mut progress = Vec::new();
     let mut tasks = Vec::new();
     for number in 0..setup.clients {
-        let user = format!("u{}", number % setup.users);
+        let user = user_of(number, setup);
         let writer = Writer::new(number, user, seeds.next(), world.clone());
         progress.push(writer.progress());
         tasks.push(tokio::spawn(writer.run()));
@@ -63,6 +68,8 @@ pub async fn run(setup: &Setup, seed: u64, work: Duration) -> Outcome {
     phase.send_replace(Phase::Finish);
     let ready = |progress: &Mutex<Progress>| progress.lock().expect("no panic").ready;
     wait(SETTLING, || progress.iter().all(|one| ready(one))).await;
+    // Before anything is read that could wake somebody who sleeps.
+    wait(LIVE_BOUND + MARGIN, || is_delivered(&progress, setup)).await;
 
     let mut views = read_views(&world, setup).await;
     wait(SETTLING, || progress.iter().all(|one| caught_up(one, &views))).await;
@@ -80,6 +87,12 @@ pub async fn run(setup: &Setup, seed: u64, work: Duration) -> Outcome {
         sleep(Duration::from_millis(50)).await;
     }
     let presence = healed.elapsed();
+    phase.send_replace(Phase::Calm);
+    let calm = |progress: &Mutex<Progress>| progress.lock().expect("no panic").calm;
+    let staying = progress.iter().filter(|one| ready(one)).collect::<Vec<_>>();
+    wait(SLACK, || staying.iter().all(|one| calm(one))).await;
+    wait(LIVE_BOUND + MARGIN, || are_signals_heard(&progress, setup)).await;
+    let ends = start.elapsed();
     phase.send_replace(Phase::Stop);
     let (mut clients, mut connections) = (Vec::new(), Vec::new());
     for task in tasks {
@@ -89,7 +102,9 @@ pub async fn run(setup: &Setup, seed: u64, work: Duration) -> Outcome {
     }
     drop(connections);
     read_states(&world, &mut views).await;
-    let history = History { clients, views, faults: servers.log.take() };
+    let mut outages = servers.log.take();
+    outages.sort_by_key(|outage| outage.begins);
+    let history = History { clients, views, outages, ends };
     Outcome { history, presence, logs: servers.logs(12) }
 }
 
@@ -99,6 +114,53 @@ async fn wait(at_most: Duration, holds: impl Fn() -> bool) {
     while !holds() && Instant::now() < deadline {
         sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Whether all that was acknowledged has come to all who are in its room, or whose
+/// inbox it is.
+fn is_delivered(progress: &[Arc<Mutex<Progress>>], setup: &Setup) -> bool {
+    let (mut rooms, mut inboxes) = (HashSet::new(), HashSet::new());
+    for one in progress {
+        let one = one.lock().expect("no panic");
+        rooms.extend(one.written.iter().map(|(room, at)| (*room, at.clone())));
+        inboxes.extend(one.directs.iter().map(|(user, at)| (user.clone(), at.clone())));
+    }
+    progress.iter().enumerate().all(|(number, one)| {
+        let one = one.lock().expect("no panic");
+        let has_entry = |(room, at): &(Room, Position)| {
+            let place = one.places.get(room).map(|place| &place.position);
+            place.is_none_or(|known| known.epoch != at.epoch || known.seq >= at.seq)
+        };
+        let own = user_of(number, setup);
+        let has_direct = |(user, at): &(String, InboxPosition)| {
+            let known = one.inbox.as_ref().filter(|known| *user == own && known.epoch == at.epoch);
+            known.is_none_or(|known| known.seq >= at.seq)
+        };
+        rooms.iter().all(has_entry) && inboxes.iter().all(has_direct)
+    })
+}
+
+/// Whether everybody heard the last signal of every other member.
+fn are_signals_heard(progress: &[Arc<Mutex<Progress>>], setup: &Setup) -> bool {
+    let mut sent: BTreeMap<(Room, usize), usize> = BTreeMap::new();
+    for (number, one) in progress.iter().enumerate() {
+        let one = one.lock().expect("no panic");
+        let own = one.signals.iter();
+        let own = own.filter(|((room, it), _)| *it == number && one.places.contains_key(room));
+        sent.extend(own.map(|(key, signal)| (*key, *signal)));
+    }
+    progress.iter().enumerate().all(|(number, one)| {
+        let one = one.lock().expect("no panic");
+        sent.iter().all(|((room, client), signal)| {
+            let same_user = user_of(*client, setup) == user_of(number, setup);
+            let heard = one.signals.get(&(*room, *client));
+            same_user || !one.places.contains_key(room) || heard == Some(signal)
+        })
+    })
+}
+
+fn user_of(client: usize, setup: &Setup) -> String {
+    format!("u{}", client % setup.users)
 }
 
 /// Whether a client was told all there is in the rooms it is in.
@@ -117,7 +179,7 @@ fn expected(progress: &[Arc<Mutex<Progress>>], setup: &Setup) -> BTreeMap<Room, 
         (0..setup.rooms).map(|room| (room, Members::new())).collect();
     for (number, one) in progress.iter().enumerate() {
         for room in one.lock().expect("no panic").places.keys() {
-            let user = format!("u{}", number % setup.users);
+            let user = user_of(number, setup);
             *rooms.entry(*room).or_default().entry(user).or_default() += 1;
         }
     }

@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     plan::{Fault, Schedule, Setup},
-    record::At,
+    record::Outage,
 };
 use crate::harness::{Directory, Endpoint, Process, RedisServer, node_process};
 
@@ -31,7 +31,7 @@ const SETTINGS: [(&str, &str); 9] = [
     ("ROOKERY__LIMITS__CONNECTIONS_PER_IP", "10000"),
     ("ROOKERY__ROOMS__HISTORY_SIZE", "200000"),
     ("ROOKERY__ROOMS__HISTORY_BYTES", "256 MiB"),
-    ("ROOKERY__SERVER__WORKERS", "2"),
+    ("ROOKERY__INBOX__SIZE", "200000"),
 ];
 
 /// Where each node can be reached now; a node that restarts has another port.
@@ -57,15 +57,14 @@ impl Doors {
 
 /// What was done to the servers, with the moments.
 #[derive(Default)]
-pub struct Log(Mutex<Vec<(At, String)>>);
+pub struct Log(Mutex<Vec<Outage>>);
 
 impl Log {
-    fn note(&self, start: Instant, what: String) {
-        let mut log = self.0.lock().expect("nobody panics with the log");
-        log.push((start.elapsed(), what));
+    fn note(&self, outage: Outage) {
+        self.0.lock().expect("nobody panics with the log").push(outage);
     }
 
-    pub fn take(&self) -> Vec<(At, String)> {
+    pub fn take(&self) -> Vec<Outage> {
         std::mem::take(&mut self.0.lock().expect("nobody panics with the log"))
     }
 }
@@ -79,10 +78,12 @@ pub struct Servers {
     pub log: Arc<Log>,
 }
 
-async fn start_node(url: &str, path: Option<&Directory>, node: usize) -> Process {
+async fn start_node(url: &str, path: Option<&Directory>, node: usize, workers: usize) -> Process {
     let path = path.map_or(String::new(), |path| path.path().display().to_string());
+    let workers = workers.to_string();
     let mut settings = SETTINGS.to_vec();
     settings.push(("ROOKERY__BROKER__PATH", &path));
+    settings.push(("ROOKERY__SERVER__WORKERS", &workers));
     node_process(url, &format!("n{node}"), &settings).await
 }
 
@@ -96,7 +97,7 @@ impl Servers {
         let path = setup.durable.then(|| Arc::new(Directory::new()));
         let mut nodes = Vec::new();
         for node in 0..setup.nodes {
-            nodes.push(start_node(&url, path.as_deref(), node).await);
+            nodes.push(start_node(&url, path.as_deref(), node, setup.workers).await);
         }
         let doors = nodes.iter().map(|node| Some(**node)).collect();
         Self {
@@ -118,6 +119,8 @@ impl Servers {
         let nodes = self.nodes.drain(..).enumerate().map(|(node, process)| {
             let harm = NodeHarm {
                 node,
+                workers: setup.workers,
+                loses: !setup.redis && !setup.durable,
                 process,
                 redis: self.redis.clone(),
                 path: self.path.clone(),
@@ -163,7 +166,7 @@ async fn harm_redis(
         sleep_until(begins).await;
         // No node is started meanwhile.
         let mut redis = redis.write().await;
-        log.note(start, step.fault.to_string());
+        let (what, begins) = (step.fault.to_string(), start.elapsed());
         match step.fault {
             Fault::RedisRestart => {
                 redis.kill();
@@ -182,21 +185,23 @@ async fn harm_redis(
             }
             Fault::CutSubscriptions => {
                 redis.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
-                continue;
             }
             Fault::CutCommands => {
                 redis.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
-                continue;
             }
             Fault::NodeRestart | Fault::NodePause => {}
         }
-        log.note(start, "Redis is back".to_owned());
+        let loses = step.fault == Fault::RedisLoss;
+        log.note(Outage { what, node: None, begins, ends: start.elapsed(), loses });
     }
 }
 
 /// One node, with what its faults need.
 struct NodeHarm {
     node: usize,
+    workers: usize,
+    /// Whether its log ends with its process.
+    loses: bool,
     process: Process,
     redis: Option<Arc<RwLock<RedisServer>>>,
     path: Option<Arc<Directory>>,
@@ -214,7 +219,7 @@ impl NodeHarm {
                 break;
             }
             sleep_until(begins).await;
-            self.log.note(self.start, format!("{} ({})", step.fault, self.node));
+            let (what, begins) = (step.fault.to_string(), self.start.elapsed());
             if step.fault == Fault::NodePause {
                 self.process.signal("STOP");
                 sleep_until(ends).await;
@@ -227,7 +232,9 @@ impl NodeHarm {
                 self.process = self.restarted().await;
                 self.doors.set(self.node, Some(*self.process));
             }
-            self.log.note(self.start, format!("node is back ({})", self.node));
+            let loses = self.loses && step.fault == Fault::NodeRestart;
+            let (node, ends) = (Some(self.node), self.start.elapsed());
+            self.log.note(Outage { what, node, begins, ends, loses });
         }
         self.process
     }
@@ -235,10 +242,10 @@ impl NodeHarm {
     async fn restarted(&self) -> Process {
         let path = self.path.as_deref();
         match &self.redis {
-            None => start_node("", path, self.node).await,
+            None => start_node("", path, self.node, self.workers).await,
             Some(redis) => {
                 let redis = redis.read().await;
-                start_node(&redis.url(), path, self.node).await
+                start_node(&redis.url(), path, self.node, self.workers).await
             }
         }
     }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     judge::Violation,
-    record::{At, Event, History},
+    record::{At, Event, History, Outage},
 };
 
 /// How many lines are shown before it and after it.
@@ -14,8 +14,7 @@ const AFTER: usize = 6;
 /// The events around a violation: those of its room, of its client if it is one
 /// client's, else what all wrote and how they joined; and the faults.
 pub fn trace(history: &History, violation: &Violation) -> String {
-    let mut lines: Vec<(At, String)> =
-        history.faults.iter().map(|(at, fault)| (*at, format!("   ## {fault}"))).collect();
+    let mut lines: Vec<(At, String)> = history.outages.iter().flat_map(outage_lines).collect();
     for (number, client) in history.clients.iter().enumerate() {
         if violation.client.is_some_and(|only| only != number) {
             continue;
@@ -42,9 +41,22 @@ pub fn trace(history: &History, violation: &Violation) -> String {
     text
 }
 
+fn outage_lines(outage: &Outage) -> [(At, String); 2] {
+    let place = match outage.node {
+        Some(node) => format!("node {node}"),
+        None => "Redis".to_owned(),
+    };
+    [
+        (outage.begins, format!("   ## {place}: {}", outage.what)),
+        (outage.ends, format!("   ## {place} is back")),
+    ]
+}
+
 fn line(client: usize, event: &Event) -> String {
     match event {
-        Event::Connected { node } => format!("connected to node {node}"),
+        Event::Connected { node, seen } => {
+            format!("connected to node {node}, inbox seen to {seen}")
+        }
         Event::Disconnected { how } => format!("disconnected: {how}"),
         Event::Joined { asked, joined, .. } => {
             let asked = match asked {
@@ -69,6 +81,22 @@ fn line(client: usize, event: &Event) -> String {
             format!("c{client}/{write} conflicts with {current:?}")
         }
         Event::Unavailable { what, .. } => format!("{what} is unavailable"),
+        Event::DirectSent { direct } => format!("sends direct c{client}/{direct}"),
+        Event::DirectAcked { direct, at, duplicate } => {
+            let duplicate = if *duplicate { ", a duplicate" } else { "" };
+            format!("direct c{client}/{direct} is acknowledged at {at}{duplicate}")
+        }
+        Event::Direct { from, to, direct, at: Some(at) } => {
+            format!("direct {direct} at {at} from {from} to {to}")
+        }
+        Event::Direct { from, to, direct, at: None } => {
+            format!("copy of direct {direct} from {from} to {to}")
+        }
+        Event::Seen { at } => format!("has seen its inbox to {at}"),
+        Event::SignalSent { signal } => format!("sends signal c{client}/{signal}"),
+        Event::SignalAcked { signal } => format!("signal c{client}/{signal} is acknowledged"),
+        Event::Signal { user, signal, .. } => format!("signal {signal} of {user}"),
+        Event::Typing { user, active, .. } => format!("typing of {user}: {active}"),
         Event::Strange { what, .. } => format!("STRANGE {what}"),
     }
 }

@@ -22,12 +22,22 @@ impl Writer {
         }
         self.follow_wishes();
         self.send_pending();
-        if phase == Phase::Finish {
-            return self.finish();
+        match phase {
+            Phase::Finish => return self.finish(),
+            Phase::Calm => {
+                self.send_last_signals();
+                return None;
+            }
+            Phase::Work | Phase::Stop => {}
         }
-        let joined: Vec<Room> = self.rooms_where(|known| known.joined && !known.leaving);
+        if self.world.setup.small_rooms && !self.write_bursts() {
+            return None;
+        }
+        let joined: Vec<Room> = self.joined_rooms();
         let choice = self.random.within(0..100);
         match choice {
+            // Members of small rooms meet less often, so they stay longer.
+            0..=6 if self.world.setup.small_rooms && self.random.within(0..4) > 0 => {}
             0..=3 => {
                 // In the midst of writing, so that answers are lost.
                 for room in joined {
@@ -38,23 +48,34 @@ impl Writer {
             }
             4..=6 => {
                 let room = self.random.within(0..self.rooms.len() as u64) as usize;
-                self.rooms[room].wanted ^= true;
+                self.rooms[room].wanted ^= self.world.setup.may_join(self.number, room);
             }
             7.. if joined.is_empty() || self.pending.len() >= WINDOW => {}
             7..=84 => {
                 let room = joined[self.random.within(0..joined.len() as u64) as usize];
                 self.write(room, choice);
             }
+            85..=88 => self.send_direct(),
+            89..=90 => self.see(),
+            91..=99 if !joined.is_empty() => {
+                let room = joined[self.random.within(0..joined.len() as u64) as usize];
+                self.send_signals(room, choice);
+            }
             _ => {}
         }
         None
+    }
+
+    /// Where it may write.
+    pub(super) fn joined_rooms(&self) -> Vec<Room> {
+        self.rooms_where(|known| known.joined && !known.leaving)
     }
 
     fn rooms_where(&self, is: impl Fn(&Known) -> bool) -> Vec<Room> {
         (0..self.rooms.len()).filter(|room| is(&self.rooms[*room])).collect()
     }
 
-    fn write(&mut self, room: Room, choice: u64) {
+    pub(super) fn write(&mut self, room: Room, choice: u64) {
         let what = match choice {
             7..=44 => What::Chat,
             45..=54 => What::Event,
@@ -123,6 +144,7 @@ impl Writer {
         for write in due {
             self.send(write);
         }
+        self.send_pending_directs(now);
     }
 
     /// Joins and leaves so that it is where it wants to be.
@@ -169,7 +191,11 @@ impl Writer {
             self.rooms[room].sealed = true;
             self.draft(Draft { room, what: What::Chat, echo: true });
         }
+        if !std::mem::replace(&mut self.sent_last_direct, true) {
+            self.send_direct();
+        }
         let quiet = self.pending.is_empty()
+            && self.pending_directs.is_empty()
             && self.rooms.iter().all(|it| !it.wanted || (it.joined && it.sealed));
         if quiet && self.goes() {
             return Some(End::Gone);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::Writer;
+use super::{Writer, directs, signals};
 use crate::history_checker::{
     parse,
     record::{Body, Event, Room, WriteId},
@@ -27,6 +27,9 @@ impl Writer {
         let kind = parse::text(message, "type")?;
         if let "ack" | "error" = kind {
             return self.answer(message);
+        }
+        if kind == "direct" {
+            return self.hear_direct(message);
         }
         let Some(room) = self.room_of(message) else {
             return match kind {
@@ -79,6 +82,13 @@ impl Writer {
                     return Err(format!("{:?} after {message}", known.members));
                 }
             }
+            "signal" => self.hear_signal(room, message)?,
+            "typing" => {
+                let user = parse::text(message, "user")?.to_owned();
+                let active = message["active"].as_bool();
+                let active = active.ok_or_else(|| format!("no `active` in {message}"))?;
+                self.note(Event::Typing { room, user, active });
+            }
             _ => return Err(format!("nobody asked for {message}")),
         }
         Ok(())
@@ -90,6 +100,16 @@ impl Writer {
         let again = Instant::now() + wait.max(Duration::from_millis(20));
         let code = message["code"].as_str();
         let refused = code == Some("unavailable");
+        if let Some(direct) = id.strip_prefix(directs::ID) {
+            return self.answer_direct(direct, message, again);
+        }
+        if let Some(signal) = id.strip_prefix(signals::ID) {
+            return self.answer_signal(signal, message);
+        }
+        if id == directs::SEEN {
+            let fine = code.is_none() || refused;
+            return if fine { Ok(()) } else { Err(format!("`seen` is answered with {message}")) };
+        }
         if let Some(("join", room)) = id.split_once('/') {
             let room: Room = room.parse().map_err(|_| format!("not an id of ours: {message}"))?;
             self.rooms[room].asking = None;
@@ -110,6 +130,10 @@ impl Writer {
                 let at = parse::position(message)?;
                 let duplicate = message["duplicate"] == true;
                 self.pending.remove(&write);
+                let last = self.written.entry(room).or_insert_with(|| at.clone());
+                if last.epoch != at.epoch || last.seq < at.seq {
+                    *last = at.clone();
+                }
                 self.note(Event::Acked { room, write, at, duplicate });
             }
             Some("conflict") => {

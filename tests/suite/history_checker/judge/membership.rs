@@ -87,7 +87,7 @@ impl Walk<'_> {
             Event::Strange { room, what } => {
                 self.report(Law::Strange, *room, Some(at), what.clone());
             }
-            Event::Acked { .. } | Event::Conflict { .. } | Event::Unavailable { .. } => {}
+            _ => {}
         }
     }
 

@@ -1,9 +1,13 @@
 //! What the contract says of a history. Pure: it reads what was recorded and
 //! names what cannot have happened on a server that keeps its word.
 
+mod clock;
+mod delivery;
+mod directs;
 mod logs;
 mod membership;
 mod presence;
+mod signals;
 mod state;
 mod tests;
 mod writes;
@@ -11,6 +15,8 @@ mod writes;
 use std::{fmt, sync::Arc};
 
 use super::record::{At, Body, Entry, History, Room, State};
+use clock::Clock;
+pub use clock::LIVE_BOUND;
 use logs::Logs;
 
 /// What was broken.
@@ -52,6 +58,12 @@ pub enum Law {
     State,
     /// A user shown who is not there, or not shown who is.
     Presence,
+    /// Acknowledged, and not delivered live in time to somebody who was there.
+    Stalled,
+    /// A direct message to somebody else, or doubled, or out of order.
+    Direct,
+    /// The last value of a signal or of typing did not come, or an older one after it.
+    LastValue,
     /// Something the contract does not have.
     Strange,
 }
@@ -94,6 +106,10 @@ pub fn judge(history: &History, log_kept: bool) -> Vec<Violation> {
     membership::check(history, &logs, &mut found);
     state::check_views(history, &logs, &mut found);
     presence::check(history, &mut found);
+    let clock = Clock::new(history);
+    delivery::check(history, &logs, &clock, &mut found);
+    directs::check(history, log_kept, &clock, &mut found);
+    signals::check(history, &clock, &mut found);
     found.sort_by_key(|violation| (violation.at.unwrap_or(At::MAX), violation.law));
     found
 }

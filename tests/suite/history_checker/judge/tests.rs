@@ -1,5 +1,8 @@
 //! The judge sees each kind of wrong, and nothing in a history that is right.
 
+mod delivered;
+mod directs;
+mod signals;
 mod told;
 mod written;
 
@@ -7,7 +10,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{Law, judge};
 use crate::history_checker::record::{
-    Asked, Body, ClientHistory, Draft, Entry, Event, History, Joined, Position, State, View, What,
+    Asked, Body, ClientHistory, Draft, Entry, Event, History, InboxPosition, Joined, Outage,
+    Position, State, View, What,
 };
 
 const KEY: &str = "k";
@@ -36,6 +40,14 @@ fn joined(seq: u64, recovered: bool, messages: &[(u64, Arc<Entry>)]) -> Joined {
 
 fn since(seq: u64) -> Option<Asked> {
     Some(Asked { since: Some(at(seq)), history: None })
+}
+
+fn connected(node: usize) -> Event {
+    Event::Connected { node, seen: inbox(0) }
+}
+
+fn inbox(seq: u64) -> InboxPosition {
+    InboxPosition { epoch: None, seq }
 }
 
 fn join(asked: Option<Asked>, joined: Joined) -> Event {
@@ -72,7 +84,7 @@ fn right() -> History {
             0,
             vec![draft(What::Chat), draft(What::Chat), draft(plain)],
             vec![
-                Event::Connected { node: 0 },
+                connected(0),
                 join(Some(Asked::default()), joined(0, false, &[])),
                 sent(0),
                 sent(1),
@@ -90,11 +102,11 @@ fn right() -> History {
             1,
             vec![draft(compare(3))],
             vec![
-                Event::Connected { node: 0 },
+                connected(0),
                 join(Some(Asked::default()), joined(0, false, &[])),
                 live(1, chat(0, 0)),
                 Event::Disconnected { how: "cut".to_owned() },
-                Event::Connected { node: 1 },
+                connected(1),
                 join(
                     since(1),
                     Joined {
@@ -116,7 +128,7 @@ fn right() -> History {
         state: BTreeMap::from([(KEY.to_owned(), ("c1/0".to_owned(), 4))]),
         members: both(),
     };
-    History { clients, views: vec![view(0), view(1)], faults: Vec::new() }
+    History { clients, views: vec![view(0), view(1)], ..History::default() }
 }
 
 fn both() -> BTreeMap<String, u64> {
@@ -130,6 +142,7 @@ fn client(number: usize, writes: Vec<Draft>, events: Vec<Event>) -> ClientHistor
         writes,
         events: timed.map(|(at, event)| (Duration::from_millis(at as u64), event)).collect(),
         members: BTreeMap::from([(0, both())]),
+        ..ClientHistory::default()
     }
 }
 
@@ -137,10 +150,35 @@ fn client(number: usize, writes: Vec<Draft>, events: Vec<Event>) -> ClientHistor
 fn broken(change: impl FnOnce(&mut History)) -> Vec<Law> {
     let mut history = right();
     change(&mut history);
-    let mut laws: Vec<Law> = judge(&history, true).iter().map(|it| it.law).collect();
+    laws(&history)
+}
+
+fn laws(history: &History) -> Vec<Law> {
+    let mut laws: Vec<Law> = judge(history, true).iter().map(|it| it.law).collect();
     laws.sort();
     laws.dedup();
     laws
+}
+
+/// The same history, followed by a minute in which nothing happens.
+fn lasting() -> History {
+    History { ends: Duration::from_secs(60), ..right() }
+}
+
+/// Something that was done to a node, or to Redis, between two seconds.
+fn outage(node: Option<usize>, begins: u64, ends: u64) -> Outage {
+    Outage {
+        what: "stopped".to_owned(),
+        node,
+        begins: Duration::from_secs(begins),
+        ends: Duration::from_secs(ends),
+        loses: false,
+    }
+}
+
+/// Adds an event at a millisecond.
+fn add(history: &mut History, client: usize, at: u64, event: Event) {
+    events(history, client).push((Duration::from_millis(at), event));
 }
 
 /// The event of a client that is replaced, by its place.
