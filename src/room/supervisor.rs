@@ -105,6 +105,7 @@ struct EndTurn;
 impl RoomSupervisor {
     /// The supervisor of one worker's rooms; `links` has the queues of the
     /// worker's connections.
+    #[expect(clippy::too_many_arguments, reason = "one for each part of the node that rooms use")]
     pub fn new(
         broker: Arc<dyn Broker>,
         queues: Arc<DeliveryQueues>,

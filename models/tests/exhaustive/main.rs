@@ -1,5 +1,7 @@
 //! Every schedule of a few steps, weak memory orderings included.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a check fails by a panic")]
+
 mod delivery;
 #[path = "../../../src/broker/wake_queue.rs"]
 #[expect(dead_code, reason = "the server uses more of it than this check")]

@@ -1,5 +1,7 @@
 //! Many random schedules of longer runs.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a check fails by a panic")]
+
 mod delivery;
 #[path = "../../../src/broker/wake_queue.rs"]
 mod wake_queue;

@@ -203,8 +203,11 @@ impl Room {
 
     /// Returns false if a subscriber dropped a message that is in no log.
     pub(super) fn hand_on(&self, delivery: &Delivery) -> bool {
-        let deliver = |subscriber: &Subscriber| subscriber.deliver(delivery.clone());
-        self.subscribers.iter().map(deliver).fold(true, |all, taken| all && taken)
+        let mut taken = true;
+        for subscriber in &self.subscribers {
+            taken &= subscriber.deliver(delivery.clone());
+        }
+        taken
     }
 
     pub(super) fn snapshot(&mut self, start: Start, now: Timestamp) -> Snapshot {
