@@ -12,7 +12,8 @@ use log::{error, warn};
 
 use super::{
     fanout::{Accepted, Room},
-    join::{Done, Entrant, Waiting},
+    join::{Done, Entrant, Opening, Waiting},
+    repair::RepairId,
     watch::Watchers,
 };
 use crate::{
@@ -51,7 +52,7 @@ pub(super) enum Question {
     /// Who is there, for a session that asked.
     Members(LinkId, Option<RequestId>, RoomName, Done),
     /// Who is there, for all members of a room whose log was lost.
-    Restart(RoomName, Snapshot),
+    Restart(RoomName, RepairId, Snapshot),
     /// How the watched users are.
     Watch(LinkId, Option<RequestId>, Done),
 }
@@ -67,6 +68,8 @@ pub struct RoomSupervisor {
     handed: Vec<Delivery>,
     pub(super) links: Links,
     pub(super) attached: AHashMap<LinkId, Attached>,
+    /// Connections that are about to begin.
+    pub(super) opening: AHashMap<LinkId, Opening>,
     /// Boxed, as most of a table's places are empty.
     pub(super) rooms: AHashMap<RoomName, Box<Room>>,
     /// Who waits for a room to be subscribed.
@@ -115,6 +118,7 @@ impl RoomSupervisor {
             handed: Vec::new(),
             links,
             attached: AHashMap::new(),
+            opening: AHashMap::new(),
             rooms: AHashMap::new(),
             waiting: AHashMap::new(),
             questions: AHashMap::new(),
@@ -318,8 +322,8 @@ impl Handler<News> for RoomSupervisor {
                     }
                     let _ = done.send(Ok(()));
                 }
-                Some(Question::Restart(room, snapshot)) => {
-                    self.restarted(&room, &snapshot, &members, count, ctx);
+                Some(Question::Restart(room, repair, snapshot)) => {
+                    self.restarted(&room, repair, &snapshot, &members, count, ctx);
                 }
                 Some(Question::Watch(..)) | None => {}
             },
@@ -337,8 +341,8 @@ impl Handler<News> for RoomSupervisor {
                         let _ = done.send(Err(problem.in_room(&room)));
                     }
                     // Nobody of this node is in the room, so nobody is told.
-                    Some(Question::Restart(room, snapshot)) => {
-                        self.restarted(&room, &snapshot, &[], 0, ctx);
+                    Some(Question::Restart(room, repair, snapshot)) => {
+                        self.restarted(&room, repair, &snapshot, &[], 0, ctx);
                     }
                     Some(Question::Watch(_, _, done)) => {
                         let _ = done.send(Err(problem));

@@ -12,6 +12,7 @@ use super::{
     gate::Gate,
     heartbeat::{Beat, Heartbeat, on_grid},
     inbound::Arrival,
+    opening::OpenedInbox,
     rate::{RateLimit, Verdict},
     registry::{End, Permit},
     seed::{Role, Seed},
@@ -21,7 +22,6 @@ use super::{
 };
 use crate::{
     auth::Identity,
-    broker::RETRY_AFTER,
     model::{
         CallId, Code, Farewell, LinkId, Problem, RoomName, Timestamp, Transport, What, unique_u64,
         wall_clock,
@@ -88,6 +88,15 @@ pub(super) struct Member {
     /// How often it became a member of a room.
     pub(super) joins: u64,
     expiry: Option<SpawnHandle>,
+    /// None once `welcome` is in the outbound queue.
+    unwelcomed: Option<Unwelcomed>,
+}
+
+/// A session that has still to be welcomed. `welcome` is the first message, whatever
+/// happens meanwhile: an end waits until it is queued.
+struct Unwelcomed {
+    inbox: Option<OpenedInbox>,
+    ending: Option<End>,
 }
 
 impl Session {
@@ -107,9 +116,10 @@ impl Session {
         let share = 0.5 + f64::from(unique_u64() as u32) / f64::from(u32::MAX) / 2.0;
         let heartbeat = Heartbeat::new(beat.interval, beat.timeout, share, now);
         let (member, requests, tracing) = match seed.role {
-            Role::Member { identity, requests } => {
+            Role::Member { identity, requests, inbox } => {
                 let (identity, rooms) = (*identity, AHashSet::new());
-                let member = Member { identity, rooms, joins: 0, expiry: None };
+                let unwelcomed = Some(Unwelcomed { inbox: Some(inbox), ending: None });
+                let member = Member { identity, rooms, joins: 0, expiry: None, unwelcomed };
                 (Some(member), requests.into(), None)
             }
             Role::Echo => (None, VecDeque::new(), None),
@@ -170,11 +180,11 @@ impl Session {
         self.outbound.queue_notice(event);
     }
 
-    /// Makes the session one of its worker's. While the broker cannot do that
-    /// the client's requests wait, as they do behind any request, and it is
-    /// tried again.
+    /// Makes the session one of its worker's, which has read the inbox before: so this
+    /// waits for nothing but its turn. The client is not read before, and its requests wait.
     fn attach(&mut self, ctx: &mut Context<Self>) {
-        let Some(member) = self.member.as_ref().filter(|_| self.ending.is_none()) else { return };
+        let inbox = self.unwelcomed().and_then(|it| it.inbox.take());
+        let Some(member) = &self.member else { return };
         let settings = &self.services().settings;
         let attach = room::Attach {
             link: self.link(),
@@ -193,19 +203,43 @@ impl Session {
             },
         };
         self.begin();
+        if self.outbound.protocol().is_answered() {
+            self.gate.set_full(true);
+        }
         let attached = self.worker.rooms.send(attach).into_actor(self);
+        if let Some(inbox) = inbox {
+            inbox.begin();
+        }
         ctx.spawn(attached.map(|attached, act, ctx| match attached {
-            Ok(Ok(())) => {
-                let transport = act.transport();
-                act.trace(None, || What::Connected { transport });
-                act.done(ctx);
+            Ok(Ok(())) => act.welcomed(ctx),
+            // The supervisor panicked since it read the inbox. Nothing of an answer was
+            // written, and nothing is: the client sees the connection end, and comes back.
+            Ok(Err(room::NotOpened)) | Err(_) => {
+                act.lost = true;
+                ctx.stop();
             }
-            Ok(Err(problem)) if problem.code == Code::Unavailable => {
-                act.outbound.release();
-                ctx.run_later(RETRY_AFTER, Self::attach);
-            }
-            Ok(Err(_)) | Err(_) => act.end(Farewell::Internal, false, ctx),
         }));
+    }
+
+    /// `welcome` is on its way: what had to wait for it follows.
+    fn welcomed(&mut self, ctx: &mut Context<Self>) {
+        let unwelcomed = self.member.as_mut().and_then(|member| member.unwelcomed.take());
+        self.outbound.release();
+        let transport = self.transport();
+        self.trace(None, || What::Connected { transport });
+        if let Some(end) = unwelcomed.and_then(|it| it.ending) {
+            return self.tell_end(end, ctx);
+        }
+        self.watch_expiry(ctx);
+        self.done(ctx);
+    }
+
+    fn tell_end(&mut self, End { farewell, reconnect_after }: End, ctx: &mut Context<Self>) {
+        if let Some(after) = reconnect_after {
+            let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+            self.notice(&Event::Closing { farewell, reconnect: true, after_ms });
+        }
+        self.end(farewell, true, ctx);
     }
 
     /// A request came: it is answered now, or waits for the one before it.
@@ -341,6 +375,10 @@ impl Session {
     /// socket follows when the close handshake is done or its time is over.
     /// With `keep`, what waits is written first.
     pub(super) fn end(&mut self, farewell: Farewell, keep: bool, ctx: &mut Context<Self>) {
+        if let Some(unwelcomed) = self.unwelcomed() {
+            unwelcomed.ending.get_or_insert(End { farewell, reconnect_after: None });
+            return;
+        }
         if self.ending.replace(farewell).is_some() {
             return;
         }
@@ -352,6 +390,10 @@ impl Session {
             _ => LINGER,
         };
         ctx.run_later(linger, |_, ctx| ctx.stop());
+    }
+
+    fn unwelcomed(&mut self) -> Option<&mut Unwelcomed> {
+        self.member.as_mut()?.unwelcomed.as_mut()
     }
 
     fn transport(&self) -> Transport {
@@ -392,7 +434,6 @@ impl Actor for Session {
         };
         self.permit.register(ctx.address().recipient(), posts);
         self.attach(ctx);
-        self.watch_expiry(ctx);
         self.begin_tracing(ctx);
         self.beat(ctx);
     }
@@ -465,11 +506,12 @@ impl Session {
 impl Handler<End> for Session {
     type Result = ();
 
-    fn handle(&mut self, End { farewell, reconnect_after }: End, ctx: &mut Self::Context) {
-        if let Some(after) = reconnect_after {
-            let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-            self.notice(&Event::Closing { farewell, reconnect: true, after_ms });
+    fn handle(&mut self, end: End, ctx: &mut Self::Context) {
+        match self.unwelcomed() {
+            Some(unwelcomed) => {
+                unwelcomed.ending.get_or_insert(end);
+            }
+            None => self.tell_end(end, ctx),
         }
-        self.end(farewell, true, ctx);
     }
 }
