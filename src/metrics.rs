@@ -35,6 +35,10 @@ pub const LOST: &str = "lost";
 /// The same where the session ended by a defect.
 pub const PANIC: &str = "panic";
 
+/// The parts of a node that begin again after a panic.
+const PARTS: [&str; 7] =
+    ["certificate", "report", "rooms", "shedding", "sweep", "traces", "webhooks"];
+
 /// A counter for each value of one label. Clones share it.
 #[derive(Debug, Clone)]
 pub struct CounterBy {
@@ -96,6 +100,8 @@ pub struct Metrics {
     pub logs_restarted: Counter,
     /// How often a worker's queue was full.
     pub workers_lagged: Counter,
+    /// Parts of the node that panicked and began again.
+    pub parts_restarted: CounterBy,
     /// What each worker counts by itself.
     pub workers: Workers,
 }
@@ -121,6 +127,7 @@ impl Default for Metrics {
             gaps_repaired: Counter::default(),
             logs_restarted: Counter::default(),
             workers_lagged: Counter::default(),
+            parts_restarted: CounterBy::new("part", PARTS),
             workers: Workers::default(),
         }
     }
@@ -159,6 +166,7 @@ impl Metrics {
             ("upgrades_refused", "Upgrades to a WebSocket refused", &self.upgrades_refused),
             ("api_calls_refused", "Calls of backends refused", &self.calls_refused),
             ("tls_handshakes_failed", "TLS handshakes that failed", &self.handshakes_failed),
+            ("parts_restarted", "Parts of the node that panicked", &self.parts_restarted),
             ("resumes", "Joins that named the last message known", &self.resumes),
         ];
         for (name, help, family) in families {

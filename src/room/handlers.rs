@@ -14,6 +14,7 @@ use crate::{
     broker::RETRY_AFTER,
     model::{Code, Problem, RoomName, What},
     presence,
+    supervision::InjectedFault,
     wire::Event,
 };
 
@@ -75,6 +76,14 @@ pub(super) fn settled(
             Err(Problem::new(Code::Unavailable, "the connection is over").retry_after(RETRY_AFTER))
         })
     })
+}
+
+impl Handler<InjectedFault> for RoomSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: InjectedFault, _: &mut Self::Context) {
+        InjectedFault::raise();
+    }
 }
 
 impl Handler<Leave> for RoomSupervisor {

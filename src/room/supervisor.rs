@@ -383,6 +383,7 @@ impl Drop for RoomSupervisor {
             self.broker.unsubscribe(name, self.worker);
         }
         if std::thread::panicking() {
+            self.metrics.parts_restarted.count("rooms");
             error!("a room supervisor ended by a panic; its sessions are closed");
         }
         for attached in self.attached.values() {

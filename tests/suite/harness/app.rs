@@ -1,12 +1,13 @@
-use std::{ops::Deref, thread::JoinHandle};
+use std::{ops::Deref, sync::Weak, thread::JoinHandle};
 
 use rookery::{
     app::{Application, Handle},
     config::Settings,
+    supervision::Supervision,
 };
 use tokio::sync::oneshot;
 
-use super::{Certificates, Endpoint, SECRET, Way};
+use super::{Certificates, Endpoint, SECRET, Way, patiently};
 
 /// The settings of every test, unless its own text names the key.
 const BASE: [(&str, &str); 4] = [
@@ -22,7 +23,9 @@ const BASE: [(&str, &str); 4] = [
 pub struct TestApp {
     endpoint: Endpoint,
     handle: Handle,
-    thread: Option<JoinHandle<()>>,
+    /// Weak: what it looks after is gone when the server has ended.
+    supervision: Weak<Supervision>,
+    thread: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
 impl TestApp {
@@ -56,12 +59,28 @@ impl TestApp {
             actix_web::rt::System::new().block_on(async move {
                 let settings = Settings::from_toml(&text).expect("the settings are valid");
                 let app = Application::build(settings).await.expect("the server starts");
-                let _ = ready.send((app.port(), app.handle()));
-                app.run_until_stopped().await.expect("the server ends well");
-            });
+                let supervision = std::sync::Arc::downgrade(&app.supervision());
+                let _ = ready.send((app.port(), app.handle(), supervision));
+                app.run_until_stopped().await
+            })
         });
-        let (port, handle) = listening.await.expect("the server starts");
-        Self { endpoint: Endpoint { port, way }, handle, thread: Some(thread) }
+        let (port, handle, supervision) = listening.await.expect("the server starts");
+        Self { endpoint: Endpoint { port, way }, handle, supervision, thread: Some(thread) }
+    }
+
+    /// Has a part of the server panic.
+    pub fn panic(&self, part: &str) {
+        let supervision = self.supervision.upgrade().expect("the server runs");
+        assert!(supervision.inject_fault(part), "there is no {part}");
+    }
+
+    /// Waits until the server has ended by itself, with an error; answers the error.
+    pub async fn failed(mut self) -> String {
+        let thread = self.thread.take().expect("it is waited for once");
+        let ended = patiently("the end of the server", async {
+            tokio::task::spawn_blocking(|| thread.join()).await.expect("joining works")
+        });
+        ended.await.expect("the server ended with a panic").expect_err("no error").to_string()
     }
 
     /// Starts the drain, as SIGTERM does.
@@ -81,10 +100,11 @@ impl Deref for TestApp {
 impl Drop for TestApp {
     fn drop(&mut self) {
         self.stop();
-        let ended = self.thread.take().map(JoinHandle::join);
+        let Some(thread) = self.thread.take() else { return };
+        let ended = thread.join();
         // A second panic while the first unwinds would hide it.
         if !std::thread::panicking() {
-            assert!(matches!(ended, Some(Ok(()))), "the server ended with a panic");
+            ended.expect("the server ended with a panic").expect("the server ends well");
         }
     }
 }
