@@ -12,7 +12,7 @@ use super::{
     gate::Gate,
     heartbeat::{Beat, Heartbeat, on_grid},
     inbound::Arrival,
-    opening::OpenedInbox,
+    opening::Unwelcomed,
     rate::{RateLimit, Verdict},
     registry::{End, Permit},
     seed::{Role, Seed},
@@ -29,7 +29,7 @@ use crate::{
     net::Socket,
     outbound::{Flow, Outbound},
     room,
-    wire::{CommandKind, Event, Frame, Incoming, Limits, Protocol, command, frame},
+    wire::{CommandKind, Event, Frame, Incoming, Protocol, command, frame},
 };
 
 /// At most so many requests of one session wait for the one before them; past
@@ -57,7 +57,7 @@ pub struct Session {
     pub(super) worker: Rc<Worker>,
     pub(super) outbound: Rc<Outbound>,
     socket: Rc<Socket>,
-    gate: Rc<Gate>,
+    pub(super) gate: Rc<Gate>,
     pub(super) permit: Permit,
     /// None for an echo, and for who traces.
     pub(super) member: Option<Member>,
@@ -89,14 +89,7 @@ pub(super) struct Member {
     pub(super) joins: u64,
     expiry: Option<SpawnHandle>,
     /// None once `welcome` is in the outbound queue.
-    unwelcomed: Option<Unwelcomed>,
-}
-
-/// A session that has still to be welcomed. `welcome` is the first message, whatever
-/// happens meanwhile: an end waits until it is queued.
-struct Unwelcomed {
-    inbox: Option<OpenedInbox>,
-    ending: Option<End>,
+    pub(super) unwelcomed: Option<Unwelcomed>,
 }
 
 impl Session {
@@ -118,7 +111,7 @@ impl Session {
         let (member, requests, tracing) = match seed.role {
             Role::Member { identity, requests, inbox } => {
                 let (identity, rooms) = (*identity, AHashSet::new());
-                let unwelcomed = Some(Unwelcomed { inbox: Some(inbox), ending: None });
+                let unwelcomed = Some(Unwelcomed::new(inbox));
                 let member = Member { identity, rooms, joins: 0, expiry: None, unwelcomed };
                 (Some(member), requests.into(), None)
             }
@@ -176,70 +169,8 @@ impl Session {
         self.outbound.queue_answer(event);
     }
 
-    fn notice(&self, event: &Event<'_>) {
+    pub(super) fn notice(&self, event: &Event<'_>) {
         self.outbound.queue_notice(event);
-    }
-
-    /// Makes the session one of its worker's, which has read the inbox before: so this
-    /// waits for nothing but its turn. The client is not read before, and its requests wait.
-    fn attach(&mut self, ctx: &mut Context<Self>) {
-        let inbox = self.unwelcomed().and_then(|it| it.inbox.take());
-        let Some(member) = &self.member else { return };
-        let settings = &self.services().settings;
-        let attach = room::Attach {
-            link: self.link(),
-            session: self.permit.session().clone(),
-            profile: member.identity.profile.clone(),
-            welcome: room::Welcome {
-                node: self.services().node.clone(),
-                heartbeat_interval: settings.heartbeat.interval,
-                heartbeat_timeout: settings.heartbeat.timeout,
-                expires_at: member.identity.expires_at,
-                limits: Limits {
-                    message_bytes: settings.limits.message_bytes,
-                    rooms_per_session: settings.limits.rooms_per_session,
-                    messages_per_second: settings.limits.messages_per_second,
-                },
-            },
-        };
-        self.begin();
-        if self.outbound.protocol().is_answered() {
-            self.gate.set_full(true);
-        }
-        let attached = self.worker.rooms.send(attach).into_actor(self);
-        if let Some(inbox) = inbox {
-            inbox.begin();
-        }
-        ctx.spawn(attached.map(|attached, act, ctx| match attached {
-            Ok(Ok(())) => act.welcomed(ctx),
-            // The supervisor panicked since it read the inbox. Nothing of an answer was
-            // written, and nothing is: the client sees the connection end, and comes back.
-            Ok(Err(room::NotOpened)) | Err(_) => {
-                act.lost = true;
-                ctx.stop();
-            }
-        }));
-    }
-
-    /// `welcome` is on its way: what had to wait for it follows.
-    fn welcomed(&mut self, ctx: &mut Context<Self>) {
-        let unwelcomed = self.member.as_mut().and_then(|member| member.unwelcomed.take());
-        self.outbound.release();
-        let transport = self.transport();
-        self.trace(None, || What::Connected { transport });
-        if let Some(end) = unwelcomed.and_then(|it| it.ending) {
-            return self.tell_end(end, ctx);
-        }
-        self.watch_expiry(ctx);
-        self.done(ctx);
-    }
-
-    fn tell_end(&mut self, End { farewell, reconnect_after }: End, ctx: &mut Context<Self>) {
-        if let Some(after) = reconnect_after {
-            let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-            self.notice(&Event::Closing { farewell, reconnect: true, after_ms });
-        }
-        self.end(farewell, true, ctx);
     }
 
     /// A request came: it is answered now, or waits for the one before it.
@@ -392,11 +323,7 @@ impl Session {
         ctx.run_later(linger, |_, ctx| ctx.stop());
     }
 
-    fn unwelcomed(&mut self) -> Option<&mut Unwelcomed> {
-        self.member.as_mut()?.unwelcomed.as_mut()
-    }
-
-    fn transport(&self) -> Transport {
+    pub(super) fn transport(&self) -> Transport {
         match self.outbound.protocol() {
             Protocol::Json => Transport::Websocket,
             Protocol::Events => Transport::Events,

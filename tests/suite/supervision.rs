@@ -127,10 +127,10 @@ async fn webhooks_are_delivered_after_a_panic() {
     );
     let app = TestApp::spawn(&settings).await;
     let _alice: Client = app.member("alice", "before").await;
-    backend.until_told(&["room_occupied before"]).await;
+    backend.until_told(&["reset", "room_occupied before"]).await;
     assert_begins_again(&app, "webhooks").await;
     let _bob = app.member("bob", "after").await;
-    backend.until_told(&["room_occupied before", "room_occupied after"]).await;
+    backend.until_told(&["reset", "room_occupied before", "room_occupied after"]).await;
 }
 
 #[tokio::test]
