@@ -103,7 +103,9 @@ impl Broker for SlowBroker {
 }
 
 /// Does something with the supervisor, on its own thread and in its turn.
-struct Do<T>(Box<dyn FnOnce(&mut RoomSupervisor, &mut Context<RoomSupervisor>) -> T + Send>);
+struct Do<T>(Act<T>);
+
+type Act<T> = Box<dyn FnOnce(&mut RoomSupervisor, &mut Context<RoomSupervisor>) -> T + Send>;
 
 impl<T: Send + 'static> Message for Do<T> {
     type Result = Result<T, ()>;
