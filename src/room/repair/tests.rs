@@ -24,6 +24,9 @@ use crate::{
     trace::Traces,
 };
 
+/// For so many milliseconds, at least, a test waits for what must come.
+const PATIENCE_MS: u32 = 20_000;
+
 /// What becomes of a read of the log.
 type Read = oneshot::Sender<Result<(), Unavailable>>;
 
@@ -36,13 +39,14 @@ struct SlowBroker {
 impl SlowBroker {
     /// The oldest read that was not answered, once there is one.
     async fn read(&self) -> Read {
-        loop {
-            let read = self.reads.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            match read {
-                Some(read) => return read,
-                None => actix::clock::sleep(Duration::from_millis(1)).await,
+        let oldest = || self.reads.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        for _ in 0..PATIENCE_MS {
+            if let Some(read) = oldest() {
+                return read;
             }
+            actix::clock::sleep(Duration::from_millis(1)).await;
         }
+        panic!("the log was not read");
     }
 }
 
@@ -204,9 +208,13 @@ impl Setup {
     }
 
     async fn until_idle(&self) {
-        while self.current().await.is_some() {
+        for _ in 0..PATIENCE_MS {
+            if self.current().await.is_none() {
+                return;
+            }
             actix::clock::sleep(Duration::from_millis(1)).await;
         }
+        panic!("the repair did not end");
     }
 }
 
