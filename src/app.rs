@@ -1,6 +1,7 @@
 //! The application put together: the one place that picks a broker.
 
 use std::{
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -8,10 +9,13 @@ use std::{
 use actix::prelude::*;
 use actix_server::Server;
 use actix_web::rt;
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use futures_util::FutureExt;
 use log::{error, info, warn};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Mutex,
+};
 
 use crate::{
     auth::Verifier,
@@ -31,6 +35,7 @@ use crate::{
     session::{Census, Registry, STALL_LIMIT, Services, Workers},
     shedding,
     shutdown::{self, Signals},
+    supervision::{InjectedFault, Supervision},
     systemd,
     trace::{self, Traces},
 };
@@ -46,6 +51,9 @@ const PROBE: Duration = Duration::from_secs(1);
 /// How often the node notes how it is, and tells the others.
 const REPORT: Duration = Duration::from_secs(1);
 
+/// How long a node may take to send its clients away that cannot go on.
+const FAILED_DRAIN: Duration = Duration::from_secs(5);
+
 /// A node that listens.
 pub struct Application {
     services: Arc<Services>,
@@ -54,6 +62,7 @@ pub struct Application {
     signals: Signals,
     hangup: Signal,
     handle: Handle,
+    supervision: Arc<Supervision>,
     /// What is done again and again beside serving.
     chores: Vec<rt::task::JoinHandle<()>>,
     delivery: Delivery,
@@ -79,22 +88,29 @@ impl Application {
         }
 
         let node: Arc<str> = settings.server.node.clone().unwrap_or_else(random_name).into();
+        let metrics = Arc::new(Metrics::default());
+        let supervision = Arc::new(Supervision::new(metrics.clone()));
         let backends = Backends::of(&settings)?;
         let queue = backends.queue.clone();
         let Brokers { broker, sweep, revocations, cluster, outbox } =
-            Brokers::of(&settings, &node, &backends).await?;
+            Brokers::of(&settings, &node, &backends, &supervision).await?;
         let limits = (&settings.limits, settings.server.max_connections);
         let registry = Registry::new(limits.0, limits.1, cluster.clone()).keeping(revocations);
         let registry = Arc::new(registry.full_at(settings.shedding.connections));
         let presence = PresenceSupervisor::new(&settings, cluster.clone());
         let traces = Arc::new(Traces::new(node.clone()));
         let presence = presence.telling(queue.clone()).traced(traces.clone()).start();
+        let (present, faulty) = (presence.clone(), presence.clone());
+        supervision.require("presence", move || present.connected());
+        supervision.on_fault("presence", move || faulty.do_send(InjectedFault));
         let census = Census::new(node.clone(), registry.clone(), presence.clone());
         let census = Arc::new(census);
         let mut chores = Vec::new();
         if let Some(cluster) = &cluster {
             cluster.listen(ears(&presence, &registry, &census, &traces));
-            chores.push(rt::spawn(trace::relay(traces.clone(), cluster.clone())));
+            let (traces, cluster) = (traces.clone(), cluster.clone());
+            let relay = move || trace::relay(traces.clone(), cluster.clone());
+            chores.push(supervision.keep("traces", relay));
         }
         let services = Arc::new(Services {
             node,
@@ -109,25 +125,23 @@ impl Application {
             traces,
             asker: backends.asker.clone(),
             hooks: backends.hooks.clone(),
-            metrics: Arc::new(Metrics::default()),
+            metrics,
             certificate,
             settings,
         });
-        chores.push(rt::spawn(async move {
-            let mut tick = rt::time::interval(SWEEP);
-            loop {
-                tick.tick().await;
-                if let Some(sweep) = &sweep {
-                    sweep();
-                }
-                registry.sweep(Instant::now()).await;
-            }
-        }));
-        chores.push(rt::spawn(report(services.clone())));
-        chores.push(rt::spawn(watch(services.clone())));
-        chores.push(rt::spawn(probe_deliveries(services.clone())));
+        let faulty = services.clone();
+        supervision.on_fault("rooms", move || faulty.workers.inject_fault());
+        let sweep = Rc::new(sweep);
+        chores.push(supervision.keep("sweep", move || sweep_all(sweep.clone(), registry.clone())));
+        let reporting = services.clone();
+        chores.push(supervision.keep("report", move || report(reporting.clone())));
+        let watching = services.clone();
+        chores.push(supervision.keep("shedding", move || watch(watching.clone())));
+        let probing = services.clone();
+        chores.push(supervision.keep("probes", move || probe_deliveries(probing.clone())));
         if let Some(timeout) = systemd::watchdog_timeout() {
-            chores.push(rt::spawn(feed_watchdog(services.clone(), timeout)));
+            let fed = services.clone();
+            chores.push(supervision.keep("watchdog", move || feed_watchdog(fed.clone(), timeout)));
         }
         Ok(Self {
             server: serving::serve(&services, listeners)?,
@@ -137,7 +151,8 @@ impl Application {
             hangup: signal(SignalKind::hangup())?,
             handle: Handle::new(),
             chores,
-            delivery: backends.deliver(outbox)?,
+            delivery: backends.deliver(outbox, &supervision)?,
+            supervision,
         })
     }
 
@@ -158,13 +173,30 @@ impl Application {
         self.handle.clone()
     }
 
+    /// By which a test has parts of it panic.
+    #[doc(hidden)]
+    pub fn supervision(&self) -> Arc<Supervision> {
+        self.supervision.clone()
+    }
+
     /// Serves until a signal or the [`handle`](Self::handle) asks it to stop;
     /// then drains. Asked twice it stops at once.
     ///
     /// # Errors
-    /// What went wrong while it served.
+    /// What went wrong while it served: also that a part panicked without which it cannot
+    /// go on. Its clients are sent away then too.
     pub async fn run_until_stopped(self) -> anyhow::Result<()> {
-        let Self { services, places, server, signals, hangup, handle, chores, delivery } = self;
+        let Self {
+            services,
+            places,
+            server,
+            signals,
+            hangup,
+            handle,
+            supervision,
+            chores,
+            delivery,
+        } = self;
         let settings = &services.settings;
         let guests = settings.auth.guest == Guest::On && !settings.server.is_loopback_only();
         if guests {
@@ -179,19 +211,31 @@ impl Application {
         }
         systemd::tell(systemd::READY);
         let signals = rt::spawn(signals.pass_on(handle.clone()));
-        let reloader = rt::spawn(reload(hangup, services.certificate.clone()));
+        let (hangup, certificate) = (Rc::new(Mutex::new(hangup)), services.certificate.clone());
+        let reloader =
+            supervision.keep("certificate", move || reload(hangup.clone(), certificate.clone()));
         let stopper = server.handle();
         let server = rt::spawn(server);
-        handle.asked(1).await;
+        let failed = tokio::select! {
+            () = handle.asked(1) => None,
+            part = supervision.failed() => Some(part),
+        };
+        let mut timeout = settings.server.drain_timeout;
+        if let Some(part) = failed {
+            error!(
+                "{part} ended by a panic, and the node cannot go on without; it is to be started again"
+            );
+            timeout = timeout.min(FAILED_DRAIN);
+        }
         systemd::tell(systemd::STOPPING);
-        let deadline = Instant::now() + settings.server.drain_timeout;
+        let deadline = Instant::now() + timeout;
         tokio::select! {
-            () = shutdown::drain(&services.registry, settings.server.drain_timeout) => {
+            () = shutdown::drain(&services.registry, timeout) => {
                 delivery.finish(&services.presence, deadline).await;
                 stopper.stop(true).await;
                 info!("drained");
             }
-            () = handle.asked(2) => {
+            () = handle.asked(if failed.is_some() { 1 } else { 2 }) => {
                 warn!("asked twice: stopping at once");
                 stopper.stop(false).await;
             }
@@ -202,12 +246,16 @@ impl Application {
         drop(delivery);
         chores.iter().chain([&signals, &reloader]).for_each(rt::task::JoinHandle::abort);
         server.await.context("the server's task ended by a panic")??;
-        Ok(())
+        match failed {
+            Some(part) => Err(anyhow!("{part} ended by a panic")),
+            None => Ok(()),
+        }
     }
 }
 
 /// Reads the certificate again with each SIGHUP.
-async fn reload(mut hangup: Signal, certificate: Option<Arc<Certificate>>) {
+async fn reload(hangup: Rc<Mutex<Signal>>, certificate: Option<Arc<Certificate>>) {
+    let mut hangup = hangup.lock().await;
     while hangup.recv().await.is_some() {
         match certificate.as_ref().map(|certificate| (certificate, certificate.reload())) {
             Some((certificate, Ok(()))) => {
@@ -217,6 +265,18 @@ async fn reload(mut hangup: Signal, certificate: Option<Arc<Certificate>>) {
             Some((_, Err(error))) => error!("the certificate stays as it was: {error}"),
             None => info!("SIGHUP: there is no certificate to be read again"),
         }
+    }
+}
+
+/// Lets go of what is over its time.
+async fn sweep_all(sweep: Rc<Option<Box<dyn Fn()>>>, registry: Arc<Registry>) {
+    let mut tick = rt::time::interval(SWEEP);
+    loop {
+        tick.tick().await;
+        if let Some(sweep) = &*sweep {
+            sweep();
+        }
+        registry.sweep(Instant::now()).await;
     }
 }
 
@@ -276,7 +336,12 @@ struct Brokers {
 }
 
 impl Brokers {
-    async fn of(settings: &Settings, node: &Arc<str>, backends: &Backends) -> anyhow::Result<Self> {
+    async fn of(
+        settings: &Settings,
+        node: &Arc<str>,
+        backends: &Backends,
+        supervision: &Supervision,
+    ) -> anyhow::Result<Self> {
         if settings.broker.url.is_none() {
             let Settings { broker, rooms, inbox, .. } = settings;
             let path = broker.path.as_deref();
@@ -286,12 +351,18 @@ impl Brokers {
                 return Ok(Self::alone(memory.clone(), move || memory.sweep()));
             };
             let durable = Arc::new(DurableBroker::open(memory, path)?);
+            let (written, faulty) = (durable.clone(), durable.clone());
+            supervision.require("store", move || written.is_writing());
+            supervision.on_fault("store", move || faulty.inject_fault());
             let swept = durable.clone();
             let alone = Self::alone(durable.clone(), move || swept.sweep());
             return Ok(Self { revocations: Some(durable), ..alone });
         }
         let redis = RedisBroker::connect(settings, node.clone(), backends.hooks.clone()).await;
         let redis = Arc::new(redis.map_err(anyhow::Error::msg)?);
+        let (bridged, faulty) = (redis.clone(), redis.clone());
+        supervision.require("bridge", move || bridged.is_bridged());
+        supervision.on_fault("bridge", move || faulty.inject_fault());
         let outbox = redis.outbox();
         let broker = redis.clone();
         Ok(Self { broker, sweep: None, revocations: None, cluster: Some(redis), outbox })

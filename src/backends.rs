@@ -11,10 +11,11 @@ use log::warn;
 use tokio::time::{sleep, timeout_at};
 
 use crate::{
-    backend::{Asker, Deliveries, Hooks, Outbox, Queue},
+    backend::{Asker, Deliveries, Hooks, Outbox, PART, Queue},
     broker::redis::RedisOutbox,
     config::Settings,
     presence::{Finish, PresenceSupervisor},
+    supervision::Supervision,
 };
 
 /// How often it is looked whether all is delivered.
@@ -47,7 +48,11 @@ impl Backends {
     }
 
     /// Begins to deliver what waits in the queue, or in Redis.
-    pub(crate) fn deliver(self, outbox: Option<Arc<RedisOutbox>>) -> anyhow::Result<Delivery> {
+    pub(crate) fn deliver(
+        self,
+        outbox: Option<Arc<RedisOutbox>>,
+        supervision: &Arc<Supervision>,
+    ) -> anyhow::Result<Delivery> {
         let waits: Option<Arc<dyn Outbox>> = match (&self.queue, &outbox) {
             (Some(queue), _) => Some(queue.clone()),
             (None, Some(outbox)) => Some(outbox.clone()),
@@ -55,12 +60,13 @@ impl Backends {
         };
         let mut tasks = Deliveries::default();
         if let (Some(hooks), Some(waits)) = (&self.hooks, waits) {
-            tasks = Deliveries::start(hooks, &waits)
+            tasks = Deliveries::start(hooks, &waits, supervision)
                 .map_err(anyhow::Error::msg)
                 .context("webhooks.url")?;
         }
         if let Some(outbox) = &outbox {
-            tasks.add(outbox.clone().run());
+            let outbox = outbox.clone();
+            tasks.add(supervision.keep(PART, move || outbox.clone().run()));
         }
         Ok(Delivery { queue: self.queue, outbox, _tasks: tasks })
     }

@@ -55,6 +55,7 @@ mod serving;
 pub mod session;
 pub mod shedding;
 pub mod shutdown;
+pub mod supervision;
 mod sync;
 mod systemd;
 pub mod trace;

@@ -35,6 +35,19 @@ pub const LOST: &str = "lost";
 /// The same where the session ended by a defect.
 pub const PANIC: &str = "panic";
 
+/// The parts of a node that begin again after a panic.
+const PARTS: [&str; 9] = [
+    "certificate",
+    "probes",
+    "report",
+    "rooms",
+    "shedding",
+    "sweep",
+    "traces",
+    "watchdog",
+    "webhooks",
+];
+
 /// A counter for each value of one label. Clones share it.
 #[derive(Debug, Clone)]
 pub struct CounterBy {
@@ -129,6 +142,8 @@ pub struct Metrics {
     pub logs_restarted: Counter,
     /// How often a worker's delivery queue was full.
     pub workers_lagged: Counter,
+    /// Parts of the node that panicked and began again.
+    pub parts_restarted: CounterBy,
     /// What each worker counts by itself.
     pub workers: Workers,
 }
@@ -154,6 +169,7 @@ impl Default for Metrics {
             delivery_repairs: CounterBy::new("cause", RepairCause::ALL.map(RepairCause::word)),
             logs_restarted: Counter::default(),
             workers_lagged: Counter::default(),
+            parts_restarted: CounterBy::new("part", PARTS),
             workers: Workers::default(),
         }
     }
@@ -201,6 +217,7 @@ impl Metrics {
                 "Times a worker was behind in a room and caught up, by cause",
                 &self.delivery_repairs,
             ),
+            ("parts_restarted", "Parts of the node that panicked", &self.parts_restarted),
             ("resumes", "Joins that named the last message known", &self.resumes),
         ];
         for (name, help, family) in families {

@@ -42,7 +42,7 @@ enum Outcome {
 pub(super) async fn deliver(
     hooks: Arc<Hooks>,
     number: usize,
-    caller: Caller,
+    caller: Arc<Caller>,
     outbox: Arc<dyn Outbox>,
 ) {
     let Some(hook) = hooks.get(number) else { return };

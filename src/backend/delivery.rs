@@ -1,6 +1,6 @@
 //! The tasks that deliver, for as long as a node runs.
 
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 
 use actix_web::rt;
 
@@ -9,6 +9,10 @@ use super::{
     hook::Hooks,
     post::Caller,
 };
+use crate::supervision::Supervision;
+
+/// What they are called where one of them panics.
+pub const PART: &str = "webhooks";
 
 /// The tasks of all hooks; they end when it is dropped.
 #[derive(Default)]
@@ -19,19 +23,26 @@ impl Deliveries {
     ///
     /// # Errors
     /// What the system lacks for TLS, in words for people.
-    pub fn start(hooks: &Arc<Hooks>, outbox: &Arc<dyn Outbox>) -> Result<Self, String> {
+    pub fn start(
+        hooks: &Arc<Hooks>,
+        outbox: &Arc<dyn Outbox>,
+        supervision: &Arc<Supervision>,
+    ) -> Result<Self, String> {
         let mut all = Self::default();
         for (number, hook) in hooks.all().iter().enumerate() {
             let endpoint = &hook.endpoint;
             let caller = Caller::new(&endpoint.url, &endpoint.keys, hooks.settings.timeout)?;
-            all.add(deliver(hooks.clone(), number, caller, outbox.clone()));
+            let caller = Arc::new(caller);
+            let (hooks, outbox) = (hooks.clone(), outbox.clone());
+            let delivered = move || deliver(hooks.clone(), number, caller.clone(), outbox.clone());
+            all.add(supervision.keep(PART, delivered));
         }
         Ok(all)
     }
 
     /// One more task that belongs to them.
-    pub fn add(&mut self, task: impl Future<Output = ()> + 'static) {
-        self.0.push(rt::spawn(task));
+    pub fn add(&mut self, task: rt::task::JoinHandle<()>) {
+        self.0.push(task);
     }
 }
 

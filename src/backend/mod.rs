@@ -20,7 +20,7 @@ mod signature;
 
 pub use ask::{Asker, Who};
 pub use deliver::Outbox;
-pub use delivery::Deliveries;
+pub use delivery::{Deliveries, PART};
 pub use event::{Event, Resync, What};
 pub use figures::{Figures, HookFigures};
 pub use hook::{Hook, Hooks, Wants};

@@ -1,16 +1,16 @@
 //! The way of a user to a session, whatever it is spoken over.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use actix_web::HttpRequest;
 use log::debug;
 
 use super::{call_id, credentials, failure::Failure, peer, socket::Wishes};
 use crate::{
-    auth::Identity,
+    auth::{AuthError, Identity},
     cluster::Attempt,
-    model::{CallId, What},
-    session::{Role, Seed, Services},
+    model::{CallId, What, wall_clock},
+    session::{Refused, Role, Seed, Services, Worker},
     wire::Protocol,
 };
 
@@ -31,9 +31,24 @@ pub(super) struct Entrant {
     call: CallId,
 }
 
+/// Opens a connection as `opening` does, unless the node begins to drain meanwhile: who
+/// waits for others (Redis, a backend) then is refused at once.
+pub(super) async fn opened<T>(
+    request: &HttpRequest,
+    services: &Services,
+    opening: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let opened = tokio::select! {
+        biased;
+        opened = opening => opened,
+        () = services.registry.drain_begins() => Err(Refused::Draining.into()),
+    };
+    opened.inspect_err(|failure| refused(request, services, failure))
+}
+
 /// Nobody came in by this request: counts why, and says it to who looks closely.
 /// At `debug`, as anyone could fill a log with it.
-pub(super) fn refused(request: &HttpRequest, services: &Services, failure: &Failure) {
+fn refused(request: &HttpRequest, services: &Services, failure: &Failure) {
     services.metrics.upgrades_refused.count(failure.cause());
     let call = call_id::of(request);
     debug!(request:% = call, cause = failure.cause(); "request {call}: refused: {}", failure.cause());
@@ -58,10 +73,10 @@ impl Entrant {
 
     /// Asks the backend, where it is to be asked, as whom the user may connect and
     /// which rooms it is to join besides; then takes its place among the
-    /// connections.
+    /// connections, and reads the inbox. Whoever this lets in is welcomed.
     pub(super) async fn enter(
         self,
-        services: &Services,
+        services: &Arc<Services>,
         protocol: Protocol,
     ) -> Result<Seed, Failure> {
         let Self { address, mut identity, mut wishes, call } = self;
@@ -74,7 +89,18 @@ impl Entrant {
         let Wishes { requests, session } = wishes;
         let permit = services.registry.admit(address, Some(&identity), session.as_deref()).await;
         let permit = permit.map_err(|refused| turned_away(services, &identity, refused.into()))?;
-        let role = Role::Member { identity: Box::new(identity), requests };
+        let user = &identity.profile.user;
+        let opened = Worker::current(services).open_inbox(&permit, user).await;
+        let opened = opened.map_err(|problem| Failure::from(problem).because("broker"));
+        let expired = identity.expires_at.is_some_and(|end| end <= wall_clock());
+        // All of this took a while.
+        let checked = opened.and_then(|inbox| match permit.recheck() {
+            Ok(()) if expired => Err(Failure::unauthorized(AuthError::Expired.to_string())),
+            Ok(()) => Ok(inbox),
+            Err(refused) => Err(refused.into()),
+        });
+        let inbox = checked.map_err(|failure| turned_away(services, &identity, failure))?;
+        let role = Role::Member { identity: Box::new(identity), requests, inbox };
         Ok(Seed { call, permit, role, protocol })
     }
 }

@@ -65,8 +65,7 @@ pub(super) async fn listen(
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Failure> {
     let services = services.into_inner();
-    let opened = open(&request, &services).await;
-    opened.inspect_err(|failure| entrance::refused(&request, &services, failure))
+    entrance::opened(&request, &services, open(&request, &services)).await
 }
 
 async fn open(request: &HttpRequest, services: &Arc<Services>) -> Result<HttpResponse, Failure> {

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{StatusCode, header},
@@ -41,11 +43,13 @@ pub(super) async fn member(
     request: HttpRequest,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Failure> {
-    let opened = open_member(&request, &services).await;
-    opened.inspect_err(|failure| entrance::refused(&request, &services, failure))
+    entrance::opened(&request, &services, open_member(&request, &services)).await
 }
 
-async fn open_member(request: &HttpRequest, services: &Services) -> Result<HttpResponse, Failure> {
+async fn open_member(
+    request: &HttpRequest,
+    services: &Arc<Services>,
+) -> Result<HttpResponse, Failure> {
     let entrant = Entrant::approach(request, services, None).await?;
     let (protocol, subprotocol) = Protocol::negotiate(offers(request));
     let mut response = handshake(request)?;
@@ -61,8 +65,7 @@ pub(super) async fn echo(
     request: HttpRequest,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Failure> {
-    let opened = open_echo(&request, &services).await;
-    opened.inspect_err(|failure| entrance::refused(&request, &services, failure))
+    entrance::opened(&request, &services, open_echo(&request, &services)).await
 }
 
 async fn open_echo(request: &HttpRequest, services: &Services) -> Result<HttpResponse, Failure> {

@@ -391,6 +391,13 @@ impl Inner {
             self.note_dropped();
         }
         self.clear = false;
+        if self.held && !keep {
+            // What was held begins with the answer to the upgrade. Without that answer a
+            // close frame would be no HTTP, so the connection ends without a word.
+            self.held = false;
+            self.farewell = Some(farewell);
+            return self.wake_driver();
+        }
         self.held = false;
         // Behind all lanes, not in the control lane: it is the last frame.
         self.lanes.push_last(frame);

@@ -11,13 +11,25 @@ use super::{
     outbox::Answer,
     supervisor::PresenceSupervisor,
 };
-use crate::model::{RoomName, UserId, WorkerId, wall_clock};
+use crate::{
+    model::{RoomName, UserId, WorkerId, wall_clock},
+    supervision::InjectedFault,
+};
 
 impl Handler<Register> for PresenceSupervisor {
     type Result = ();
 
     fn handle(&mut self, Register { worker, news }: Register, ctx: &mut Self::Context) {
         self.guarded(ctx, |it| it.outbox.register(worker, news));
+    }
+}
+
+impl Handler<InjectedFault> for PresenceSupervisor {
+    type Result = ();
+
+    /// Past the guard that messages have, as a defect of the guard itself would be.
+    fn handle(&mut self, _: InjectedFault, _: &mut Self::Context) {
+        InjectedFault::raise();
     }
 }
 

@@ -10,6 +10,7 @@ use indexmap::IndexMap;
 
 use super::{
     batch::{Latest, LatestBatch, Live, LiveBatch},
+    repair::{RepairId, RepairState},
     seat::{Seat, Sees},
 };
 use crate::{
@@ -61,7 +62,7 @@ pub struct Room {
     /// When latest values may leave again.
     latest_at: Option<Instant>,
     /// While the log is read to fill a gap, what comes is let go: the log has it.
-    repairing: bool,
+    repair: RepairState,
     /// The farthest place heard of while repairing.
     ahead: Option<Position>,
 }
@@ -87,7 +88,7 @@ impl Room {
             latest: IndexMap::default(),
             presence: None,
             latest_at: None,
-            repairing: false,
+            repair: RepairState::default(),
             ahead: None,
         }
     }
@@ -175,7 +176,7 @@ impl Room {
     pub fn publish(&mut self, publication: &Arc<Publication>) -> Accepted {
         let Some(position) = self.position else { return Accepted::Nothing };
         let place = Position { epoch: publication.epoch, seq: publication.seq };
-        if self.repairing {
+        if self.repair.is_active() {
             self.ahead = Some(place);
             return Accepted::Nothing;
         }
@@ -196,7 +197,7 @@ impl Room {
             return Accepted::Nothing;
         }
         self.ahead = Some(end);
-        if self.repairing { Accepted::Nothing } else { Accepted::Gap }
+        if self.repair.is_active() { Accepted::Nothing } else { Accepted::Gap }
     }
 
     /// Takes the next entry of the log.
@@ -251,25 +252,43 @@ impl Room {
         }
     }
 
-    /// The log is about to be read to fill a gap; whether it was not yet.
-    pub fn begin_repair(&mut self) -> bool {
-        !std::mem::replace(&mut self.repairing, true)
+    /// The log is about to be read to fill a gap. `None` while an earlier repair is under
+    /// way: another one follows it, because it may have read the log already.
+    pub fn begin_repair(&mut self) -> Option<RepairId> {
+        self.repair.begin()
+    }
+
+    /// Whether this repair is under way. An answer to any other one comes too late.
+    pub fn is_repaired_by(&self, repair: RepairId) -> bool {
+        self.repair.is(repair)
+    }
+
+    #[cfg(test)]
+    pub(super) fn current_repair(&self) -> Option<RepairId> {
+        self.repair.current()
+    }
+
+    /// Gives up a repair that got no answer, for another one to begin; whether it was
+    /// under way.
+    pub fn give_up_repair(&mut self, repair: RepairId) -> bool {
+        self.repair.end(repair).is_some()
     }
 
     /// The log gave the entries after the fan-out's position. Answers whether
-    /// more is missing by now.
-    pub fn repaired(&mut self, entries: &[Arc<Publication>]) -> bool {
-        self.repairing = false;
+    /// more is missing by now; `None`, and changes nothing, if this repair is not
+    /// under way.
+    pub fn repaired(&mut self, repair: RepairId, entries: &[Arc<Publication>]) -> Option<bool> {
+        let again = self.repair.end(repair)?;
         for entry in entries {
             self.accept(entry);
         }
-        self.is_behind()
+        Some(self.is_behind() || again)
     }
 
     /// The log does not reach back: the fan-out goes on elsewhere, after each
-    /// member was told. Answers whether more is missing by now.
-    pub fn restarted(&mut self, position: Position) -> bool {
-        self.repairing = false;
+    /// member was told. Answers as [`repaired`](Self::repaired) does.
+    pub fn restarted(&mut self, repair: RepairId, position: Position) -> Option<bool> {
+        let again = self.repair.end(repair)?;
         self.flush_live();
         self.latest.retain(|_, latest| !latest.is_logged());
         self.position = Some(position);
@@ -281,7 +300,7 @@ impl Room {
             arrival.overflowed = true;
             arrival.missed.clear();
         }
-        self.is_behind()
+        Some(self.is_behind() || again)
     }
 
     fn is_behind(&mut self) -> bool {

@@ -5,8 +5,8 @@ use ahash::AHashSet;
 use tokio::sync::oneshot;
 
 use super::{
-    join::{Entrant, Waiting},
-    requests::{Attach, Detach, Join, Leave, ListMembers, Renew},
+    join::{Entrant, Opening, Waiting},
+    requests::{Attach, Detach, Join, Leave, ListMembers, NotOpened, OpenInbox, Renew},
     seat::Sees,
     supervisor::{Attached, Question, RoomSupervisor},
 };
@@ -14,26 +14,42 @@ use crate::{
     broker::RETRY_AFTER,
     model::{Code, Problem, RoomName, What},
     presence,
+    supervision::InjectedFault,
     wire::Event,
 };
 
-impl Handler<Attach> for RoomSupervisor {
+impl Handler<OpenInbox> for RoomSupervisor {
     type Result = ResponseFuture<Result<(), Problem>>;
+
+    fn handle(
+        &mut self,
+        OpenInbox { link, user }: OpenInbox,
+        ctx: &mut Context<Self>,
+    ) -> Self::Result {
+        self.end_turn_later(ctx);
+        let (done, answer) = oneshot::channel();
+        let name = RoomName::inbox(&user);
+        self.opening.insert(link, Opening { user, inbox: None });
+        self.enter(name, Waiting::Inbox { link, done }, ctx);
+        settled(answer)
+    }
+}
+
+impl Handler<Attach> for RoomSupervisor {
+    type Result = Result<(), NotOpened>;
 
     fn handle(&mut self, attach: Attach, ctx: &mut Self::Context) -> Self::Result {
         let Attach { link, session, profile, welcome } = attach;
         self.end_turn_later(ctx);
-        let (done, answer) = oneshot::channel();
-        let outbound = self.links.borrow().get(&link).cloned();
-        if let Some(outbound) = outbound {
-            let inbox = RoomName::inbox(&profile.user);
-            let (worker, known) = (self.worker, profile.clone());
-            self.presence.say(presence::Request::Connect { link, worker, profile: known });
-            let attached = Attached { outbound, session, profile, rooms: AHashSet::new() };
-            self.attached.insert(link, attached);
-            self.enter(inbox, Waiting::Attach { link, welcome: Box::new(welcome), done }, ctx);
-        }
-        settled(answer)
+        let outbound = self.links.borrow().get(&link).cloned().ok_or(NotOpened)?;
+        let opening = self.opening.remove(&link).ok_or(NotOpened)?;
+        let inbox = opening.inbox.ok_or(NotOpened)?;
+        let (worker, known) = (self.worker, profile.clone());
+        self.presence.say(presence::Request::Connect { link, worker, profile: known });
+        let attached = Attached { outbound, session, profile, rooms: AHashSet::new() };
+        self.attached.insert(link, attached);
+        self.complete_attach(&RoomName::inbox(&opening.user), link, &welcome, inbox, ctx);
+        Ok(())
     }
 }
 
@@ -62,6 +78,14 @@ pub(super) fn settled(
     })
 }
 
+impl Handler<InjectedFault> for RoomSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: InjectedFault, _: &mut Self::Context) {
+        InjectedFault::raise();
+    }
+}
+
 impl Handler<Leave> for RoomSupervisor {
     type Result = ();
 
@@ -88,6 +112,9 @@ impl Handler<Detach> for RoomSupervisor {
     type Result = ();
 
     fn handle(&mut self, Detach { link }: Detach, _: &mut Self::Context) {
+        if let Some(Opening { user, .. }) = self.opening.remove(&link) {
+            self.unseat(&RoomName::inbox(&user), link);
+        }
         let Some(attached) = self.attached.remove(&link) else { return };
         self.presence.say(presence::Request::Disconnect { link });
         for user in self.watchers.forget(link) {

@@ -20,7 +20,9 @@ use super::{
 };
 use crate::{
     broker::{Inbox, Snapshot, Start, Unavailable},
-    model::{LinkId, Member, Position, Problem, Publication, RoomName, Seq, What},
+    model::{
+        Farewell, LinkId, Member, Position, Problem, Publication, RoomName, Seq, UserId, What,
+    },
     outbound::{Outbound, StatePages},
     presence,
     wire::{Event, RequestId},
@@ -43,24 +45,30 @@ pub(super) struct Entrant {
 /// A session that waits for a room to be subscribed.
 pub(super) enum Waiting {
     Join(Entrant),
-    /// The room is the inbox of a connection that just began.
-    Attach {
+    /// The room is the inbox of a connection that is about to begin.
+    Inbox {
         link: LinkId,
-        welcome: Box<Welcome>,
         done: Done,
     },
+}
+
+/// A connection that is about to begin, and its inbox once that is read. What is
+/// fanned out after that is kept for the connection by the room.
+pub(super) struct Opening {
+    pub(super) user: UserId,
+    pub(super) inbox: Option<Inbox>,
 }
 
 impl Waiting {
     fn link(&self) -> LinkId {
         match self {
             Self::Join(entrant) => entrant.link,
-            Self::Attach { link, .. } => *link,
+            Self::Inbox { link, .. } => *link,
         }
     }
 
     fn fail(self, problem: Problem) {
-        let (Self::Join(Entrant { done, .. }) | Self::Attach { done, .. }) = self;
+        let (Self::Join(Entrant { done, .. }) | Self::Inbox { done, .. }) = self;
         // Nobody waits any more where the session is gone.
         let _ = done.send(Err(problem));
     }
@@ -123,17 +131,23 @@ impl RoomSupervisor {
                     Err(unavailable) => act.fail(&name, Waiting::Join(entrant), unavailable),
                 }));
             }
-            Waiting::Attach { link, welcome, done } => {
-                let Some(attached) = self.attached.get(&link) else {
-                    self.abandon(&name, link);
-                    return;
+            Waiting::Inbox { link, done } => {
+                let Some(opening) = self.opening.get(&link) else {
+                    return self.abandon(&name, link);
                 };
-                let user = attached.profile.user.clone();
+                let user = opening.user.clone();
                 let read = async move { broker.inbox(&user).await };
-                ctx.spawn(read.into_actor(self).map(move |inbox, act, ctx| match inbox {
-                    Ok(inbox) => act.complete_attach(&name, link, welcome, done, inbox, ctx),
+                ctx.spawn(read.into_actor(self).map(move |inbox, act, _| match inbox {
+                    Ok(inbox) => match act.opening.get_mut(&link) {
+                        Some(opening) => {
+                            opening.inbox = Some(inbox);
+                            let _ = done.send(Ok(()));
+                        }
+                        None => act.abandon(&name, link),
+                    },
                     Err(unavailable) => {
-                        act.fail(&name, Waiting::Attach { link, welcome, done }, unavailable);
+                        act.opening.remove(&link);
+                        act.fail(&name, Waiting::Inbox { link, done }, unavailable);
                     }
                 }));
             }
@@ -281,12 +295,11 @@ impl RoomSupervisor {
 
     /// Steps 3 and 4 for a connection that just began: `welcome`, then what
     /// waits in the inbox.
-    fn complete_attach(
+    pub(super) fn complete_attach(
         &mut self,
         name: &RoomName,
         link: LinkId,
-        welcome: Box<Welcome>,
-        done: Done,
+        welcome: &Welcome,
         inbox: Inbox,
         ctx: &mut Context<Self>,
     ) {
@@ -294,10 +307,6 @@ impl RoomSupervisor {
         let (outbound, session) = (attached.outbound.clone(), attached.session.clone());
         let user = attached.profile.user.clone();
         let end = Position { seq: inbox.end, ..inbox.seen };
-        let Some((cursor, after)) = self.arrived(name, link, end, ctx) else {
-            return self.enter(name.clone(), Waiting::Attach { link, welcome, done }, ctx);
-        };
-        let Some(room) = self.rooms.get_mut(name) else { return };
         let event = Event::Welcome {
             session: &session,
             user: &user,
@@ -309,6 +318,13 @@ impl RoomSupervisor {
             inbox: inbox.seen,
         };
         outbound.queue_answer(&event);
+        let Some((cursor, after)) = self.arrived(name, link, end, ctx) else {
+            // The log began anew, or too much came, in the moment since the inbox was
+            // read. What the client is owed is read when it comes back.
+            outbound.close(Farewell::SlowConsumer, true);
+            return self.abandon(name, link);
+        };
+        let Some(room) = self.rooms.get_mut(name) else { return };
         for publication in inbox.unseen.iter().chain(&after) {
             queue_entry(&outbound, publication, publication.author.user.as_ref() == Some(&user));
         }
@@ -325,7 +341,6 @@ impl RoomSupervisor {
             generation: 0,
             sees: Sees { presence: false, history: false },
         });
-        let _ = done.send(Ok(()));
     }
 
     /// A session that joins was gone before its join was done.
@@ -335,7 +350,7 @@ impl RoomSupervisor {
 
     /// Takes a session out of the fan-out, and lets the room go if it was the
     /// last one.
-    fn unseat(&mut self, name: &RoomName, link: LinkId) {
+    pub(super) fn unseat(&mut self, name: &RoomName, link: LinkId) {
         if let Some(room) = self.rooms.get_mut(name) {
             room.remove(link);
         }

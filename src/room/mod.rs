@@ -18,7 +18,9 @@ mod survey;
 mod watch;
 
 pub use fanout::Room;
-pub use requests::{Attach, Detach, Join, Leave, ListMembers, Renew, Unwatch, Watch, Welcome};
+pub use requests::{
+    Attach, Detach, Join, Leave, ListMembers, NotOpened, OpenInbox, Renew, Unwatch, Watch, Welcome,
+};
 pub use seat::{Seat, Sees};
 pub use supervisor::{Links, RoomSupervisor};
 pub use survey::{Survey, Surveyed};

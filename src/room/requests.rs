@@ -13,9 +13,22 @@ use crate::{
     wire::{Limits, RequestId},
 };
 
-/// A connection began: it is told `welcome` and what waits in its inbox.
+/// A connection is about to be let in: reads the inbox of its user, which is all of
+/// `welcome` that may fail. Resolves when nothing can keep `welcome` from the client
+/// any more; [`Attach`] has to follow, or [`Detach`] where the connection does not begin.
 #[derive(Message)]
 #[rtype(result = "Result<(), Problem>")]
+pub struct OpenInbox {
+    /// The connection.
+    pub link: LinkId,
+    /// Whose it is.
+    pub user: UserId,
+}
+
+/// A connection began whose inbox [was read](OpenInbox): sends `welcome` and what
+/// waits in the inbox, before this resolves and without waiting for anything.
+#[derive(Message)]
+#[rtype(result = "Result<(), NotOpened>")]
 pub struct Attach {
     /// The connection, whose queue is in the worker's [`Links`](super::Links).
     pub link: LinkId,
@@ -26,6 +39,11 @@ pub struct Attach {
     /// What `welcome` says besides.
     pub welcome: Welcome,
 }
+
+/// This supervisor did not read the connection's inbox, or the connection is over.
+/// The supervisor that did read it has panicked since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotOpened;
 
 /// What `welcome` says of the node and of the session.
 #[derive(Debug, Clone)]

@@ -13,7 +13,8 @@ use log::{error, warn};
 use super::{
     comparison::DeliveryComparison,
     fanout::{Accepted, Room},
-    join::{Done, Entrant, Waiting},
+    join::{Done, Entrant, Opening, Waiting},
+    repair::RepairId,
     watch::Watchers,
 };
 use crate::{
@@ -55,7 +56,7 @@ pub(super) enum Question {
     /// Who is there, for a session that asked.
     Members(LinkId, Option<RequestId>, RoomName, Done),
     /// Who is there, for all members of a room whose log was lost.
-    Restart(RoomName, Snapshot),
+    Restart(RoomName, RepairId, Snapshot),
     /// How the watched users are.
     Watch(LinkId, Option<RequestId>, Done),
 }
@@ -74,6 +75,8 @@ pub struct RoomSupervisor {
     pub(super) comparison: DeliveryComparison,
     pub(super) links: Links,
     pub(super) attached: AHashMap<LinkId, Attached>,
+    /// Connections that are about to begin.
+    pub(super) opening: AHashMap<LinkId, Opening>,
     /// Boxed, as most of a table's places are empty.
     pub(super) rooms: AHashMap<RoomName, Box<Room>>,
     /// Who waits for a room to be subscribed.
@@ -126,6 +129,7 @@ impl RoomSupervisor {
             comparison: DeliveryComparison::default(),
             links,
             attached: AHashMap::new(),
+            opening: AHashMap::new(),
             rooms: AHashMap::new(),
             waiting: AHashMap::new(),
             questions: AHashMap::new(),
@@ -364,8 +368,8 @@ impl Handler<News> for RoomSupervisor {
                     }
                     let _ = done.send(Ok(()));
                 }
-                Some(Question::Restart(room, snapshot)) => {
-                    self.restarted(&room, &snapshot, &members, count, ctx);
+                Some(Question::Restart(room, repair, snapshot)) => {
+                    self.restarted(&room, repair, &snapshot, &members, count, ctx);
                 }
                 Some(Question::Watch(..)) | None => {}
             },
@@ -383,8 +387,8 @@ impl Handler<News> for RoomSupervisor {
                         let _ = done.send(Err(problem.in_room(&room)));
                     }
                     // Nobody of this node is in the room, so nobody is told.
-                    Some(Question::Restart(room, snapshot)) => {
-                        self.restarted(&room, &snapshot, &[], 0, ctx);
+                    Some(Question::Restart(room, repair, snapshot)) => {
+                        self.restarted(&room, repair, &snapshot, &[], 0, ctx);
                     }
                     Some(Question::Watch(_, _, done)) => {
                         let _ = done.send(Err(problem));
@@ -426,6 +430,7 @@ impl Drop for RoomSupervisor {
             self.broker.unsubscribe(name, self.worker);
         }
         if std::thread::panicking() {
+            self.metrics.parts_restarted.count("rooms");
             error!("a room supervisor ended by a panic; its sessions are closed");
         }
         for attached in self.attached.values() {

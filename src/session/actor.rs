@@ -12,6 +12,7 @@ use super::{
     gate::Gate,
     heartbeat::{Beat, Heartbeat, on_grid},
     inbound::Arrival,
+    opening::Unwelcomed,
     rate::{RateLimit, Verdict},
     registry::{End, Permit},
     seed::{Role, Seed},
@@ -21,7 +22,6 @@ use super::{
 };
 use crate::{
     auth::Identity,
-    broker::RETRY_AFTER,
     model::{
         CallId, Code, Farewell, LinkId, Problem, RoomName, Timestamp, Transport, What, unique_u64,
         wall_clock,
@@ -29,7 +29,7 @@ use crate::{
     net::Socket,
     outbound::{Flow, Outbound},
     room,
-    wire::{CommandKind, Event, Frame, Incoming, Limits, Protocol, command, frame},
+    wire::{CommandKind, Event, Frame, Incoming, Protocol, command, frame},
 };
 
 /// At most so many requests of one session wait for the one before them; past
@@ -57,7 +57,7 @@ pub struct Session {
     pub(super) worker: Rc<Worker>,
     pub(super) outbound: Rc<Outbound>,
     socket: Rc<Socket>,
-    gate: Rc<Gate>,
+    pub(super) gate: Rc<Gate>,
     pub(super) permit: Permit,
     /// None for an echo, and for who traces.
     pub(super) member: Option<Member>,
@@ -88,6 +88,8 @@ pub(super) struct Member {
     /// How often it became a member of a room.
     pub(super) joins: u64,
     expiry: Option<SpawnHandle>,
+    /// None once `welcome` is in the outbound queue.
+    pub(super) unwelcomed: Option<Unwelcomed>,
 }
 
 impl Session {
@@ -107,9 +109,10 @@ impl Session {
         let share = 0.5 + f64::from(unique_u64() as u32) / f64::from(u32::MAX) / 2.0;
         let heartbeat = Heartbeat::new(beat.interval, beat.timeout, share, now);
         let (member, requests, tracing) = match seed.role {
-            Role::Member { identity, requests } => {
+            Role::Member { identity, requests, inbox } => {
                 let (identity, rooms) = (*identity, AHashSet::new());
-                let member = Member { identity, rooms, joins: 0, expiry: None };
+                let unwelcomed = Some(Unwelcomed::new(inbox));
+                let member = Member { identity, rooms, joins: 0, expiry: None, unwelcomed };
                 (Some(member), requests.into(), None)
             }
             Role::Echo => (None, VecDeque::new(), None),
@@ -166,46 +169,8 @@ impl Session {
         self.outbound.queue_answer(event);
     }
 
-    fn notice(&self, event: &Event<'_>) {
+    pub(super) fn notice(&self, event: &Event<'_>) {
         self.outbound.queue_notice(event);
-    }
-
-    /// Makes the session one of its worker's. While the broker cannot do that
-    /// the client's requests wait, as they do behind any request, and it is
-    /// tried again.
-    fn attach(&mut self, ctx: &mut Context<Self>) {
-        let Some(member) = self.member.as_ref().filter(|_| self.ending.is_none()) else { return };
-        let settings = &self.services().settings;
-        let attach = room::Attach {
-            link: self.link(),
-            session: self.permit.session().clone(),
-            profile: member.identity.profile.clone(),
-            welcome: room::Welcome {
-                node: self.services().node.clone(),
-                heartbeat_interval: settings.heartbeat.interval,
-                heartbeat_timeout: settings.heartbeat.timeout,
-                expires_at: member.identity.expires_at,
-                limits: Limits {
-                    message_bytes: settings.limits.message_bytes,
-                    rooms_per_session: settings.limits.rooms_per_session,
-                    messages_per_second: settings.limits.messages_per_second,
-                },
-            },
-        };
-        self.begin();
-        let attached = self.worker.rooms.send(attach).into_actor(self);
-        ctx.spawn(attached.map(|attached, act, ctx| match attached {
-            Ok(Ok(())) => {
-                let transport = act.transport();
-                act.trace(None, || What::Connected { transport });
-                act.done(ctx);
-            }
-            Ok(Err(problem)) if problem.code == Code::Unavailable => {
-                act.outbound.release();
-                ctx.run_later(RETRY_AFTER, Self::attach);
-            }
-            Ok(Err(_)) | Err(_) => act.end(Farewell::Internal, false, ctx),
-        }));
     }
 
     /// A request came: it is answered now, or waits for the one before it.
@@ -341,6 +306,10 @@ impl Session {
     /// socket follows when the close handshake is done or its time is over.
     /// With `keep`, what waits is written first.
     pub(super) fn end(&mut self, farewell: Farewell, keep: bool, ctx: &mut Context<Self>) {
+        if let Some(unwelcomed) = self.unwelcomed() {
+            unwelcomed.ending.get_or_insert(End { farewell, reconnect_after: None });
+            return;
+        }
         if self.ending.replace(farewell).is_some() {
             return;
         }
@@ -354,7 +323,7 @@ impl Session {
         ctx.run_later(linger, |_, ctx| ctx.stop());
     }
 
-    fn transport(&self) -> Transport {
+    pub(super) fn transport(&self) -> Transport {
         match self.outbound.protocol() {
             Protocol::Json => Transport::Websocket,
             Protocol::Events => Transport::Events,
@@ -392,7 +361,6 @@ impl Actor for Session {
         };
         self.permit.register(ctx.address().recipient(), posts);
         self.attach(ctx);
-        self.watch_expiry(ctx);
         self.begin_tracing(ctx);
         self.beat(ctx);
     }
@@ -465,11 +433,12 @@ impl Session {
 impl Handler<End> for Session {
     type Result = ();
 
-    fn handle(&mut self, End { farewell, reconnect_after }: End, ctx: &mut Self::Context) {
-        if let Some(after) = reconnect_after {
-            let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-            self.notice(&Event::Closing { farewell, reconnect: true, after_ms });
+    fn handle(&mut self, end: End, ctx: &mut Self::Context) {
+        match self.unwelcomed() {
+            Some(unwelcomed) => {
+                unwelcomed.ending.get_or_insert(end);
+            }
+            None => self.tell_end(end, ctx),
         }
-        self.end(farewell, true, ctx);
     }
 }

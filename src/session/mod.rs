@@ -17,6 +17,7 @@ mod heartbeat;
 mod inbound;
 mod listening;
 mod numbered;
+mod opening;
 mod post;
 mod rate;
 pub mod registry;
@@ -31,6 +32,7 @@ mod writing;
 
 pub use actor::Session;
 pub use census::{Census, Found};
+pub use opening::OpenedInbox;
 pub use post::{Busy, POSTED, Post};
 pub use rate::Bucket;
 pub use registry::{End, Permit, Refused, Registry, Unordered};

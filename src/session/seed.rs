@@ -11,6 +11,7 @@ use super::{
     inbound::{Arrival, Inbound},
     listening::Listening,
     numbered::Numbered,
+    opening::OpenedInbox,
     registry::Permit,
     tracing::Admit,
     worker::Worker,
@@ -36,6 +37,8 @@ pub enum Role {
         identity: Box<Identity>,
         /// Handled before anything the client sends.
         requests: Vec<Incoming>,
+        /// What makes sure that it can be welcomed.
+        inbox: OpenedInbox,
     },
     /// Says back what it is told, for conformance suites.
     Echo,

@@ -6,7 +6,10 @@ use std::{
 use actix::prelude::*;
 use futures_util::future::join_all;
 
-use crate::room::{RoomSupervisor, Survey, Surveyed};
+use crate::{
+    room::{RoomSupervisor, Survey, Surveyed},
+    supervision::InjectedFault,
+};
 
 /// How long a worker may take to say how it is. One that takes longer shows as
 /// late, and what it has is left out.
@@ -22,6 +25,12 @@ impl Workers {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(Addr::connected);
         all.push(rooms);
+    }
+
+    /// Has all of them panic, for tests.
+    pub(crate) fn inject_fault(&self) {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        all.iter().for_each(|rooms| rooms.do_send(InjectedFault));
     }
 
     /// What they have now, together.

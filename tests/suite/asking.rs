@@ -181,17 +181,64 @@ async fn so_many_questions_are_open_and_no_more() {
     let node = node(&backend, settings).await;
     let mut clients: Vec<Client> = Vec::new();
     for number in 0..5 {
-        clients.push(node.member(&format!("user-{number}"), "lobby").await);
+        clients.push(node.member(&format!("user-{number}"), &format!("room-{number}")).await);
     }
-    for client in &mut clients {
-        client.send(&json!({"type": "chat", "room": "lobby", "content": "x", "id": 1})).await;
+    for (number, client) in clients.iter_mut().enumerate() {
+        let room = format!("room-{number}");
+        client.send(&json!({"type": "chat", "room": room, "content": "x", "id": 1})).await;
     }
-    for client in &mut clients {
+    for (number, client) in clients.iter_mut().enumerate() {
         let error = client.until(|message| message["id"] == 1).await;
-        assert_eq!((&error["code"], &error["room"]), (&json!("unavailable"), &json!("lobby")));
+        let room = json!(format!("room-{number}"));
+        assert_eq!((&error["code"], &error["room"]), (&json!("unavailable"), &room));
         assert!(error["retry_after_ms"].is_u64());
     }
     // One may have had its turn in the last moment of its time.
     let calls = backend.calls().len();
     assert!((2..5).contains(&calls), "{calls}: the others waited for their turn in vain");
+}
+
+/// A node whose backend never answers what `is_slow` says, with four questions at once.
+async fn slow_for(is_slow: fn(&Value) -> bool) -> (Backend, TestApp) {
+    let backend = Backend::answering(move |call| match is_slow(&call.json()) {
+        true => Reply::Silence,
+        false => Reply::json(&json!({"allow": true})),
+    })
+    .await;
+    let settings = "ask.publish = [\"*\"]\nask.at_once = 4\nask.timeout = \"60s\"";
+    let node = node(&backend, settings).await;
+    (backend, node)
+}
+
+/// Has so many of these clients write, and waits until the backend was asked by as many as
+/// may at once.
+async fn flood(backend: &Backend, clients: &mut [Client], room: &str, at_once: usize) {
+    for client in &mut *clients {
+        client.send(&json!({"type": "chat", "room": room, "content": "slow", "id": 1})).await;
+    }
+    eventually("the questions", async || (backend.calls().len() == at_once).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_user_with_many_sessions_does_not_keep_others_from_being_asked_for() {
+    let (backend, node) = slow_for(|question| question["user"] == "mallory").await;
+    let mut sessions = Vec::new();
+    for _ in 0..8 {
+        sessions.push(node.member("mallory", "lobby").await);
+    }
+    flood(&backend, &mut sessions, "lobby", 1).await;
+    let mut alice = node.member("alice", "lobby").await;
+    alice.chat("lobby", "in time").await;
+}
+
+#[tokio::test]
+async fn a_room_for_which_the_backend_is_slow_does_not_keep_others_from_being_asked_for() {
+    let (backend, node) = slow_for(|question| question["room"] == "slow").await;
+    let mut members = Vec::new();
+    for number in 0..8 {
+        members.push(node.member(&format!("user{number}"), "slow").await);
+    }
+    flood(&backend, &mut members, "slow", 2).await;
+    let mut alice = node.member("alice", "quick").await;
+    alice.chat("quick", "in time").await;
 }

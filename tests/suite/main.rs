@@ -32,6 +32,7 @@ mod inbox;
 mod presence;
 mod resume;
 mod state;
+mod supervision;
 mod transient;
 mod two_writers;
 mod watch;

@@ -2,18 +2,20 @@
 
 mod answer;
 mod question;
+mod turns;
 
 use std::{future::Future, net::IpAddr};
 
 use log::warn;
 use reqwest::Response;
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::time::timeout;
 
 pub use self::question::Who;
 
 use self::{
     answer::{Answer, RETRY_AFTER},
     question::{Kind, Question},
+    turns::Turns,
 };
 use super::{event::Said, figures::Figures, post::Caller};
 use crate::{
@@ -32,7 +34,7 @@ pub struct Asker {
     /// How long an answer may be, and what it puts in a message's place.
     answer_bytes: usize,
     message_bytes: usize,
-    turns: Semaphore,
+    turns: Turns,
     figures: Figures,
 }
 
@@ -49,7 +51,7 @@ impl Asker {
             settings: settings.clone(),
             answer_bytes: message_bytes.saturating_add(ENVELOPE),
             message_bytes,
-            turns: Semaphore::new(settings.at_once.min(Semaphore::MAX_PERMITS)),
+            turns: Turns::new(settings.at_once),
             figures: Figures::default(),
         }))
     }
@@ -128,7 +130,7 @@ impl Asker {
         let (kind, call) = (question.name(), question.call());
         let body = serde_json::to_vec(&question).unwrap_or_default();
         let answer = self.within_time(async {
-            let turn = self.turns.acquire().await.map_err(|error| error.to_string())?;
+            let turn = self.turns.take(question.user(), question.room()).await;
             let response =
                 self.caller.post(body, Some(call)).await.map_err(|error| error.to_string())?;
             let answer = self.read(response).await;

@@ -64,6 +64,19 @@ impl<'a> Question<'a> {
         self.who.call
     }
 
+    /// Who wants something.
+    pub(super) fn user(&self) -> Option<&UserId> {
+        self.who.user
+    }
+
+    /// The room in which.
+    pub(super) fn room(&self) -> Option<&RoomName> {
+        match self.kind {
+            Kind::Connect { .. } => None,
+            Kind::Join { room } | Kind::Publish { room, .. } => Some(room),
+        }
+    }
+
     pub(super) fn new(who: Who<'a>, kind: Kind<'a>) -> Self {
         Self { timestamp: wall_clock(), who, kind }
     }

@@ -24,6 +24,7 @@ use super::{
 use crate::{
     broker::Unavailable,
     model::{RoomName, UserId},
+    supervision::InjectedFault,
 };
 
 /// How long a start waits for Redis before it goes on without.
@@ -427,6 +428,14 @@ impl Handler<Release> for RedisBridge {
             let _ = node.count(&user, open).await;
         };
         ctx.spawn(counted.into_actor(self));
+    }
+}
+
+impl Handler<InjectedFault> for RedisBridge {
+    type Result = ();
+
+    fn handle(&mut self, _: InjectedFault, _: &mut Self::Context) {
+        InjectedFault::raise();
     }
 }
 

@@ -44,7 +44,9 @@ mod table;
 
 use std::sync::Arc;
 
-use crate::{backend::Hooks, config::Settings};
+use actix::Addr;
+
+use crate::{backend::Hooks, config::Settings, supervision::InjectedFault};
 
 pub use self::{outbox::RedisOutbox, reread::reread};
 
@@ -72,6 +74,19 @@ impl RedisBroker {
         let node = Arc::new(Node::new(settings, servers, name, hooks));
         RedisBridge::begin(&node).await.map_err(|error| format!("broker.url: {url}: {error}"))?;
         Ok(Self(node))
+    }
+
+    /// Whether the actor that keeps the node connected runs. It ends by a panic alone, or
+    /// when the node leaves.
+    pub fn is_bridged(&self) -> bool {
+        self.0.bridge.get().is_some_and(Addr::connected)
+    }
+
+    /// Has that actor panic, for tests.
+    pub(crate) fn inject_fault(&self) {
+        if let Some(bridge) = self.0.bridge.get() {
+            bridge.do_send(InjectedFault);
+        }
     }
 
     /// Where the events of all nodes wait for backends.

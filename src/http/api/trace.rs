@@ -61,8 +61,7 @@ pub(super) async fn trace(
     request: HttpRequest,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Failure> {
-    let opened = open(&request, &services).await;
-    opened.inspect_err(|failure| entrance::refused(&request, &services, failure))
+    entrance::opened(&request, &services, open(&request, &services)).await
 }
 
 async fn open(

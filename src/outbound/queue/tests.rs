@@ -122,3 +122,23 @@ fn too_many_bytes_of_replies_make_the_next_request_wait() {
     resume(&pipe, &outbound);
     assert!(!outbound.congested());
 }
+
+#[test]
+fn an_end_before_what_is_held_was_released_writes_nothing_of_it() {
+    let (pipe, outbound) = outbound(usize::MAX);
+    outbound.queue_sign(Bytes::from_static(b"HTTP/1.1 101"));
+    outbound.hold();
+    outbound.close(Farewell::Internal, false);
+    assert_eq!(outbound.farewell(), Some(Farewell::Internal));
+    assert!(pipe.taken.borrow().is_empty(), "a close frame without the answer to the upgrade");
+    assert_eq!(outbound.flush(), Flow::Idle);
+}
+
+#[test]
+fn an_end_that_keeps_what_is_held_writes_all_of_it() {
+    let (pipe, outbound) = outbound(usize::MAX);
+    outbound.queue_sign(Bytes::from_static(b"HTTP/1.1 101"));
+    outbound.hold();
+    outbound.close(Farewell::Replaced, true);
+    assert!(pipe.taken.borrow().starts_with(b"HTTP/1.1 101\x88"));
+}

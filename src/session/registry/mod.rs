@@ -19,15 +19,13 @@ pub use permit::Permit;
 
 use std::{
     net::{IpAddr, Ipv6Addr},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use actix::prelude::*;
 use ahash::AHashMap;
+use tokio::sync::watch;
 
 use self::{
     attempts::Attempts,
@@ -111,7 +109,7 @@ pub struct Registry {
     cluster: Option<Arc<dyn Cluster>>,
     /// Where revocations outlive this node, where it has no cluster that knows them.
     store: Option<Arc<dyn RevocationStore>>,
-    draining: AtomicBool,
+    draining: watch::Sender<bool>,
     attempts: Attempts,
     inner: Mutex<Inner>,
 }
@@ -167,7 +165,7 @@ impl Registry {
             shedding: Shedding::default(),
             cluster,
             store: None,
-            draining: AtomicBool::new(false),
+            draining: watch::Sender::new(false),
             attempts: Attempts::new(limits.connects_per_second),
             inner: Mutex::default(),
         }
@@ -234,12 +232,18 @@ impl Registry {
 
     /// Whether the node is draining.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        *self.draining.borrow()
     }
 
     /// From here on nobody is let in.
     pub fn begin_drain(&self) {
-        self.draining.store(true, Ordering::Release);
+        self.draining.send_replace(true);
+    }
+
+    /// Waits until the node drains.
+    pub async fn drain_begins(&self) {
+        // The sender is in `self`: waiting does not fail.
+        let _ = self.draining.subscribe().wait_for(|draining| *draining).await;
     }
 
     /// Whether a token was revoked.
@@ -263,9 +267,6 @@ impl Registry {
         identity: Option<&Identity>,
         claim: Option<&str>,
     ) -> Result<(Permit, bool), Refused> {
-        if self.is_draining() {
-            return Err(Refused::Draining);
-        }
         let address = counted(address);
         let user = identity.map(|identity| &identity.profile.user);
         let token = identity.map(Mark::from).unwrap_or_default();
@@ -273,6 +274,11 @@ impl Registry {
         let claimed = claim.and_then(|claim| SessionId::parse(claim, name));
 
         let mut inner = self.lock();
+        // Under the lock that a drain takes to count connections: who is let in by this is
+        // counted by it and told to go.
+        if self.is_draining() {
+            return Err(Refused::Draining);
+        }
         if inner.connections >= self.max_connections {
             return Err(Refused::Full);
         }

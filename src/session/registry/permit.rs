@@ -2,7 +2,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use actix::prelude::*;
 
-use super::{super::Post, End, Registry, revocations::Mark};
+use super::{super::Post, End, Refused, Registry, revocations::Mark};
 use crate::{
     auth::{AuthError, Identity},
     cluster::Order,
@@ -45,6 +45,22 @@ impl Permit {
         drop(inner);
         if let Some(farewell) = reason {
             actor.do_send(End { farewell, reconnect_after: None });
+        }
+    }
+
+    /// Whether the connection may still begin, as long as its upgrade is not answered.
+    /// What else it was told meanwhile it is told after `welcome`.
+    ///
+    /// # Errors
+    /// [`Refused::Revoked`], [`Refused::Draining`].
+    pub fn recheck(&self) -> Result<(), Refused> {
+        let mut inner = self.registry.lock();
+        if self.registry.is_draining() {
+            return Err(Refused::Draining);
+        }
+        match inner.holder(self).and_then(|holder| holder.ending) {
+            Some(Farewell::TokenRevoked) => Err(Refused::Revoked),
+            _ => Ok(()),
         }
     }
 

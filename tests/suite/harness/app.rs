@@ -1,7 +1,7 @@
 use std::{
     ops::Deref,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
@@ -11,10 +11,11 @@ use rookery::{
     app::{Application, Handle},
     broker::DeliveryFaults,
     config::Settings,
+    supervision::Supervision,
 };
 use tokio::sync::oneshot;
 
-use super::{Certificates, Endpoint, SECRET, Way, repairs::faulty_repairs};
+use super::{Certificates, Endpoint, SECRET, Way, patiently, repairs::faulty_repairs};
 
 /// The settings of every test, unless its own text names the key.
 const BASE: [(&str, &str); 4] = [
@@ -31,7 +32,9 @@ pub struct TestApp {
     endpoint: Endpoint,
     handle: Handle,
     faults: Arc<DeliveryFaults>,
-    thread: Option<JoinHandle<()>>,
+    /// Weak: what it looks after is gone when the server has ended.
+    supervision: Weak<Supervision>,
+    thread: Option<JoinHandle<anyhow::Result<()>>>,
     redis: bool,
     may_repair: AtomicBool,
 }
@@ -68,13 +71,15 @@ impl TestApp {
             actix_web::rt::System::new().block_on(async move {
                 let settings = Settings::from_toml(&text).expect("the settings are valid");
                 let app = Application::build(settings).await.expect("the server starts");
-                let _ = ready.send((app.port(), app.handle(), app.delivery_faults()));
-                app.run_until_stopped().await.expect("the server ends well");
-            });
+                let supervision = Arc::downgrade(&app.supervision());
+                let _ = ready.send((app.port(), app.handle(), app.delivery_faults(), supervision));
+                app.run_until_stopped().await
+            })
         });
-        let (port, handle, faults) = listening.await.expect("the server starts");
+        let (port, handle, faults, supervision) = listening.await.expect("the server starts");
         let (endpoint, thread) = (Endpoint { port, way }, Some(thread));
-        Self { endpoint, handle, faults, thread, redis, may_repair: AtomicBool::new(false) }
+        let may_repair = AtomicBool::new(false);
+        Self { endpoint, handle, faults, supervision, thread, redis, may_repair }
     }
 
     /// Breaks delivery on purpose. The end of the test then does not assert that nothing
@@ -88,6 +93,21 @@ impl TestApp {
     /// its end does not assert that none had to be.
     pub fn may_repair(&self) {
         self.may_repair.store(true, Ordering::Relaxed);
+    }
+
+    /// Has a part of the server panic.
+    pub fn panic(&self, part: &str) {
+        let supervision = self.supervision.upgrade().expect("the server runs");
+        assert!(supervision.inject_fault(part), "there is no {part}");
+    }
+
+    /// Waits until the server has ended by itself, with an error; answers the error.
+    pub async fn failed(mut self) -> String {
+        let thread = self.thread.take().expect("it is waited for once");
+        let ended = patiently("the end of the server", async {
+            tokio::task::spawn_blocking(|| thread.join()).await.expect("joining works")
+        });
+        ended.await.expect("the server ended with a panic").expect_err("no error").to_string()
     }
 
     /// Starts the drain, as SIGTERM does.
@@ -109,11 +129,12 @@ impl Drop for TestApp {
         let asked = !std::thread::panicking() && !self.may_repair.load(Ordering::Relaxed);
         let repairs = if asked { faulty_repairs(self, self.redis) } else { Vec::new() };
         self.stop();
-        let ended = self.thread.take().map(JoinHandle::join);
+        let Some(thread) = self.thread.take() else { return };
+        let ended = thread.join();
         // A second panic while the first unwinds would hide it.
         if !std::thread::panicking() {
             assert!(repairs.is_empty(), "not delivered, until it was compared: {repairs:?}");
-            assert!(matches!(ended, Some(Ok(()))), "the server ended with a panic");
+            ended.expect("the server ended with a panic").expect("the server ends well");
         }
     }
 }

@@ -40,7 +40,7 @@ pub use self::error::StoreError;
 use self::{
     change::Change,
     directory::Store,
-    writer::{BatchStore, CommitClock, Progress, Staged, Writer},
+    writer::{BatchStore, CommitClock, Progress, Staged, Trouble, Writer},
 };
 use super::{MemoryBroker, lock, room::Room};
 use crate::{
@@ -174,11 +174,26 @@ impl DurableBroker {
         }
     }
 
+    /// Whether the thread that writes has not panicked. One whose store failed has ended
+    /// too, but that is told by [`health`](Broker::health), and a restart does not mend it.
+    pub fn is_writing(&self) -> bool {
+        self.progress.borrow().trouble != Some(Trouble::Ended)
+    }
+
+    /// Has that thread panic, for tests.
+    pub(crate) fn inject_fault(&self) {
+        let line = lock(&self.line);
+        let staged = Staged { ticket: line.last, changes: Vec::new(), fault: true, permit: None };
+        if let Some(writer) = &line.writer {
+            let _ = writer.send(staged);
+        }
+    }
+
     /// Gives something to the writer. The rooms it concerns are locked meanwhile.
     fn give(&self, changes: Vec<Change>, place: Option<OwnedSemaphorePermit>) -> u64 {
         let mut line = lock(&self.line);
         line.last += 1;
-        let staged = Staged { ticket: line.last, changes, permit: place };
+        let staged = Staged { ticket: line.last, changes, fault: false, permit: place };
         if let Some(writer) = &line.writer {
             // One that is gone has said so.
             let _ = writer.send(staged);

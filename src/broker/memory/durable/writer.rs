@@ -17,6 +17,7 @@ use super::{change::Change, directory::Store, error::Failure, lock};
 use crate::{
     backend::What,
     broker::{Delivery, memory::MemoryBroker},
+    supervision::InjectedFault,
 };
 
 /// How long it is waited, after a disk was found full, before it is tried again;
@@ -30,6 +31,8 @@ pub(super) struct Staged {
     /// Rises by one.
     pub(super) ticket: u64,
     pub(super) changes: Vec<Change>,
+    /// The writer is to panic, for a test.
+    pub(super) fault: bool,
     /// A place in the queue; a sweep, of which there is one at a time, takes none.
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }
@@ -50,6 +53,8 @@ pub(super) enum Trouble {
     Full,
     /// It failed, and nothing more is written before the process was restarted.
     Failed,
+    /// The thread that writes panicked; the node ends for it.
+    Ended,
 }
 
 impl Trouble {
@@ -57,6 +62,7 @@ impl Trouble {
         match self {
             Self::Full => "the disk of broker.path is full",
             Self::Failed => "the store in broker.path failed; the log has more",
+            Self::Ended => "the thread that writes broker.path ended",
         }
     }
 }
@@ -116,7 +122,8 @@ struct Ending(watch::Sender<Progress>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.0.send_modify(|progress| progress.trouble = Some(Trouble::Failed));
+        let trouble = if std::thread::panicking() { Trouble::Ended } else { Trouble::Failed };
+        self.0.send_modify(|progress| progress.trouble = Some(trouble));
     }
 }
 
@@ -125,6 +132,9 @@ impl<S: BatchStore> Writer<S> {
     pub(super) fn run(mut self) {
         let _ending = Ending(self.progress.clone());
         while let Ok(first) = self.queue.recv() {
+            if first.fault {
+                InjectedFault::raise();
+            }
             let mut batch = vec![first];
             batch.extend(self.queue.try_iter());
             if !self.write(&mut batch) {

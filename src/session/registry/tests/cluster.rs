@@ -1,7 +1,10 @@
 //! A cluster in the test's hands: nodes count in one table, and orders reach a
 //! node when the test says so.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use futures_util::future::{FutureExt, ready};
 
