@@ -11,8 +11,8 @@ use super::{
     supervisor::{Question, RoomSupervisor},
 };
 use crate::{
-    broker::{RESUME_PAGE, RETRY_AFTER, Snapshot, Start},
-    model::{Member, Publication, RoomName},
+    broker::{Inbox, RESUME_PAGE, RETRY_AFTER, Snapshot, Start, Unavailable},
+    model::{Member, Position, Publication, RoomName, UserId},
     outbound::StatePages,
     presence,
     wire::{Event, EventKind, encode},
@@ -46,17 +46,72 @@ impl RoomSupervisor {
                     act.repair(&name, ctx);
                 }
             }
-            Ok(snapshot) => act.restart(name, snapshot),
-            Err(unavailable) => {
-                warn!("the log of a room could not be read to fill a gap: {unavailable}");
-                ctx.run_later(RETRY_AFTER, move |act, ctx| {
-                    if let Some(room) = act.rooms.get_mut(&name) {
-                        room.repaired(&[]);
-                        act.repair(&name, ctx);
-                    }
-                });
-            }
+            Ok(snapshot) => match name.inbox_owner() {
+                Some(user) => act.restart_inbox(name, user, known, ctx),
+                None => act.restart(name, snapshot),
+            },
+            Err(unavailable) => act.repair_later(name, unavailable, ctx),
         }));
+    }
+
+    fn repair_later(
+        &mut self,
+        name: RoomName,
+        unavailable: Unavailable,
+        ctx: &mut Context<Self>,
+    ) {
+        warn!("the log of a room could not be read to fill a gap: {unavailable}");
+        ctx.run_later(RETRY_AFTER, move |act, ctx| {
+            if let Some(room) = act.rooms.get_mut(&name) {
+                room.repaired(&[]);
+                act.repair(&name, ctx);
+            }
+        });
+    }
+
+    /// The log of an inbox does not reach back, or is another one. Its user's sessions get
+    /// what is unseen in it, which they cannot have; they know by its epoch that places
+    /// begin anew.
+    fn restart_inbox(
+        &mut self,
+        name: RoomName,
+        user: UserId,
+        known: Position,
+        ctx: &mut Context<Self>,
+    ) {
+        self.metrics.logs_restarted.inc();
+        let broker = self.broker.clone();
+        let read = async move { broker.inbox(&user).await };
+        ctx.spawn(read.into_actor(self).map(move |inbox, act, ctx| match inbox {
+            Ok(inbox) => act.inbox_restarted(&name, &inbox, known, ctx),
+            Err(unavailable) => act.repair_later(name, unavailable, ctx),
+        }));
+    }
+
+    fn inbox_restarted(
+        &mut self,
+        name: &RoomName,
+        inbox: &Inbox,
+        known: Position,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(room) = self.rooms.get_mut(name) else { return };
+        // First, as it sends what waits: that is of the log before.
+        let behind = room.restarted(Position { seq: inbox.end, ..inbox.seen });
+        let is_new = |entry: &&Arc<Publication>| entry.epoch != known.epoch || entry.seq > known.seq;
+        for seat in room.seats() {
+            for publication in inbox.unseen.iter().filter(is_new) {
+                let own = publication.author.user.as_ref() == Some(&seat.user);
+                let event = Event::Published { publication, own };
+                let frame = encode(seat.outbound.protocol(), &event);
+                seat.outbound.send_live(&frame, 1);
+                self.counts.sent(EventKind::Direct, 1, frame.len() as u64);
+            }
+            seat.outbound.flush();
+        }
+        if behind {
+            self.repair(name, ctx);
+        }
     }
 
     /// The log does not reach back: members are told so with a fresh `joined`.
@@ -77,35 +132,31 @@ impl RoomSupervisor {
     ) {
         let Some(room) = self.rooms.get_mut(name) else { return };
         let behind = room.restarted(snapshot.position);
-        // An inbox has no members to be told; what is unseen comes with the
-        // next `welcome`.
-        if !name.is_inbox() {
-            let mut pages = StatePages::new(name.clone(), snapshot.state.as_slice().into());
-            let state = pages.take_page().to_vec();
-            for seat in room.seats() {
-                let told = |entry: &&Arc<Publication>| {
-                    seat.sees.history && !entry.author.left_out(&seat.session)
-                };
-                let messages: Vec<_> = snapshot.messages.iter().filter(told).cloned().collect();
-                let event = Event::Joined {
-                    id: None,
-                    room: name,
-                    position: snapshot.position,
-                    recovered: false,
-                    messages: &messages,
-                    viewer: &seat.user,
-                    members: if seat.sees.presence { members } else { &[] },
-                    count,
-                    state: &state,
-                    state_more: !pages.is_done(),
-                };
-                seat.outbound.forget_room(name);
-                let frame = encode(seat.outbound.protocol(), &event);
-                seat.outbound.send_live(&frame, 1);
-                self.counts.sent(EventKind::Joined, 1, frame.len() as u64);
-                seat.outbound.queue_state(pages.clone());
-                seat.outbound.flush();
-            }
+        let mut pages = StatePages::new(name.clone(), snapshot.state.as_slice().into());
+        let state = pages.take_page().to_vec();
+        for seat in room.seats() {
+            let told = |entry: &&Arc<Publication>| {
+                seat.sees.history && !entry.author.left_out(&seat.session)
+            };
+            let messages: Vec<_> = snapshot.messages.iter().filter(told).cloned().collect();
+            let event = Event::Joined {
+                id: None,
+                room: name,
+                position: snapshot.position,
+                recovered: false,
+                messages: &messages,
+                viewer: &seat.user,
+                members: if seat.sees.presence { members } else { &[] },
+                count,
+                state: &state,
+                state_more: !pages.is_done(),
+            };
+            seat.outbound.forget_room(name);
+            let frame = encode(seat.outbound.protocol(), &event);
+            seat.outbound.send_live(&frame, 1);
+            self.counts.sent(EventKind::Joined, 1, frame.len() as u64);
+            seat.outbound.queue_state(pages.clone());
+            seat.outbound.flush();
         }
         if behind {
             self.repair(name, ctx);
