@@ -7,12 +7,12 @@ use actix::prelude::*;
 use log::warn;
 
 use super::{
-    fanout::Accepted,
+    fanout::{Accepted, Room},
     supervisor::{Question, RoomSupervisor},
 };
 use crate::{
     broker::{Inbox, RESUME_PAGE, RETRY_AFTER, Snapshot, Start, Unavailable},
-    model::{Member, Position, Publication, RoomName, UserId},
+    model::{Member, Position, Publication, RoomName, Seq, UserId},
     outbound::StatePages,
     presence,
     wire::{Event, EventKind, encode},
@@ -54,12 +54,7 @@ impl RoomSupervisor {
         }));
     }
 
-    fn repair_later(
-        &mut self,
-        name: RoomName,
-        unavailable: Unavailable,
-        ctx: &mut Context<Self>,
-    ) {
+    fn repair_later(&mut self, name: RoomName, unavailable: Unavailable, ctx: &mut Context<Self>) {
         warn!("the log of a room could not be read to fill a gap: {unavailable}");
         ctx.run_later(RETRY_AFTER, move |act, ctx| {
             if let Some(room) = act.rooms.get_mut(&name) {
@@ -95,11 +90,15 @@ impl RoomSupervisor {
         known: Position,
         ctx: &mut Context<Self>,
     ) {
-        let Some(room) = self.rooms.get_mut(name) else { return };
-        // First, as it sends what waits: that is of the log before.
+        // The user may have left and come back meanwhile: then nothing is missing.
+        let same = |room: &&mut Box<Room>| room.position() == Some(known);
+        let Some(room) = self.rooms.get_mut(name).filter(same) else { return };
+        // Up to where each session was told, in the log before.
+        let told: Vec<Seq> = room.seats().iter().map(|seat| seat.cursor.max(known.seq)).collect();
+        // This sends what waits, so it comes first.
         let behind = room.restarted(Position { seq: inbox.end, ..inbox.seen });
-        let is_new = |entry: &&Arc<Publication>| entry.epoch != known.epoch || entry.seq > known.seq;
-        for seat in room.seats() {
+        for (seat, told) in room.seats().iter().zip(told) {
+            let is_new = |entry: &&Arc<Publication>| entry.epoch != known.epoch || entry.seq > told;
             for publication in inbox.unseen.iter().filter(is_new) {
                 let own = publication.author.user.as_ref() == Some(&seat.user);
                 let event = Event::Published { publication, own };

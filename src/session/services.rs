@@ -71,10 +71,7 @@ impl Services {
     ///
     /// # Errors
     /// [`Unordered::Unreachable`].
-    pub async fn revocation_of(
-        &self,
-        user: &UserId,
-    ) -> Result<(Revocation, Timestamp), Unordered> {
+    pub async fn revocation_of(&self, user: &UserId) -> Result<(Revocation, Timestamp), Unordered> {
         let (now, mut ahead) = self.issuers_ahead_ms().await?;
         if let Some(cluster) = &self.cluster {
             // Tokens of the user may have been shown to other nodes alone.

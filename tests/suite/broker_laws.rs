@@ -13,8 +13,8 @@ use rookery::{
     },
     config::Settings,
     model::{
-        Author, Body, Draft, Epoch, Pattern, Payload, Position, Publication, RoomName, Seq, SessionId,
-        Transient, UserId, WorkerId,
+        Author, Body, Draft, Epoch, Pattern, Payload, Position, Publication, RoomName, Seq,
+        SessionId, Transient, UserId, WorkerId,
     },
 };
 use serde_json::value::RawValue;

@@ -15,7 +15,9 @@ use crate::{
         StateRequest, Subscriber,
     },
     config::RoomSettings,
-    model::{Body, Draft, Epoch, Position, Publication, RoomName, Seq, Timestamp, UserId, WorkerId},
+    model::{
+        Body, Draft, Epoch, Position, Publication, RoomName, Seq, Timestamp, UserId, WorkerId,
+    },
 };
 
 /// How long, in milliseconds, a room that was never written to keeps its epoch

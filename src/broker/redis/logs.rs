@@ -214,12 +214,7 @@ impl Node {
         Ok(Inbox { seen, end, unseen: read_entries(&room, seen.epoch, entries) })
     }
 
-    async fn seen(
-        &self,
-        user: &UserId,
-        epoch: Option<Epoch>,
-        seq: Seq,
-    ) -> Result<(), Unavailable> {
+    async fn seen(&self, user: &UserId, epoch: Option<Epoch>, seq: Seq) -> Result<(), Unavailable> {
         let room = RoomName::inbox(user);
         let epoch = epoch.map_or(String::new(), |epoch| epoch.to_string());
         let call = SEEN.call(self.names.log(&room)).arg(seq).arg(epoch);

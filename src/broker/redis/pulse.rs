@@ -2,6 +2,7 @@
 //! those left behind, and learns of orders.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
@@ -9,7 +10,7 @@ use std::{
 use actix::prelude::*;
 use ahash::{AHashMap, AHashSet};
 use futures_util::{
-    future,
+    future::{self, FutureExt},
     stream::{self, StreamExt, TryStreamExt},
 };
 use log::{info, warn};
@@ -89,8 +90,7 @@ pub(super) struct Heartbeat {
 }
 
 /// What a beat is answered by.
-type Beaten =
-    (bool, Vec<CountedLife>, Vec<Perhaps<String>>, Vec<StreamedOrder>, String, String);
+type Beaten = (bool, Vec<CountedLife>, Vec<Perhaps<String>>, Vec<StreamedOrder>, String, String);
 
 /// A life, and how often it beat.
 type CountedLife = (Perhaps<String>, Perhaps<u64>);
@@ -119,6 +119,10 @@ impl RedisBridge {
             };
             timeout(patience, beat).await.unwrap_or(Err(Unavailable::Unreachable))
         };
+        // A beat that ends by a panic has failed; else it would be under way for ever.
+        let beat = AssertUnwindSafe(beat)
+            .catch_unwind()
+            .map(|beat| beat.unwrap_or(Err(Unavailable::Unreachable)));
         ctx.spawn(beat.into_actor(self).map(move |beat, act, ctx| {
             act.pulse.beating = false;
             match beat {
@@ -181,6 +185,7 @@ impl RedisBridge {
             }
         };
         // Where it failed, whoever sees that it waits begins again.
+        let reaped = AssertUnwindSafe(reaped).catch_unwind();
         ctx.spawn(reaped.into_actor(self).map(move |_, act, _| {
             act.pulse.reaping.remove(&life);
         }));

@@ -9,10 +9,11 @@
 //! | `Revoke` | every node stores again what it remembers, and has the others read it | the stored ones are read anew |
 //! | `TakeOver`, `Disconnect`, `End` | who gave one a moment before gives it again under its name | all sessions are sent to reconnect: any of them may have been meant |
 
-use std::time::Instant;
+use std::{panic::AssertUnwindSafe, time::Instant};
 
 use actix::prelude::*;
 use ahash::AHashMap;
+use futures_util::future::FutureExt;
 use log::{info, warn};
 use redis::cmd;
 
@@ -98,6 +99,8 @@ impl RedisBridge {
         let (missed, lost) = (resync.missed, std::mem::take(&mut resync.lost));
         let node = self.node.clone();
         let done = async move { node.resync(missed, lost).await };
+        // After a panic it has to be tried again, and not to be running for ever.
+        let done = AssertUnwindSafe(done).catch_unwind().map(Result::unwrap_or_default);
         ctx.spawn(done.into_actor(self).map(|(epoch, lost), act, _| {
             let resync = &mut act.pulse.resync;
             resync.running = false;
