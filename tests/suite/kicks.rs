@@ -85,7 +85,7 @@ async fn a_token_with_a_fraction_of_the_second_is_told_from_earlier_ones() {
 
 #[tokio::test]
 async fn tokens_of_an_issuer_whose_clock_is_ahead_are_revoked_with_the_others() {
-    let app = TestApp::spawn(SETTINGS).await;
+    let app = TestApp::spawn(&format!("{SETTINGS}\nauth.leeway = \"5s\"")).await;
     let ahead = |seconds: u64| app.token_with("alice", json!({"iat": now_s() + seconds}));
     let (shown, stolen) = (ahead(4), ahead(3));
     let mut session = assert_accepted(&app, &shown).await;

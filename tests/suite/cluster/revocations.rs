@@ -10,7 +10,8 @@ const ORDERS: &str = "rookery:orders:{nodes}";
 const REVOKED: &str = "rookery:revoked:{nodes}";
 
 async fn node(redis: &RedisServer, name: &str) -> Process {
-    node_process(&redis.url(), name, &[("ROOKERY__API__KEYS", KEY)]).await
+    let settings = [("ROOKERY__API__KEYS", KEY), ("ROOKERY__AUTH__LEEWAY", "5s")];
+    node_process(&redis.url(), name, &settings).await
 }
 
 /// A node whose clock is wrong.
