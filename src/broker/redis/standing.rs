@@ -36,6 +36,9 @@ use crate::{
 /// So many revocations are read or stored in one step.
 const BATCH: usize = 1000;
 
+/// A member of a sorted set and its score, as a scan gives them.
+type ScannedMember = (Perhaps<String>, Perhaps<String>);
+
 /// What became of the orders after the last known one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -188,8 +191,7 @@ impl Node {
         loop {
             let mut scan = cmd("ZSCAN");
             scan.arg(self.names.revoked()).arg(cursor).arg("COUNT").arg(BATCH);
-            let (next, members): (String, Vec<(Perhaps<String>, Perhaps<String>)>) =
-                self.command(&scan).await?;
+            let (next, members): (String, Vec<ScannedMember>) = self.command(&scan).await?;
             let members = understood(members.into_iter().map(|(member, _)| member).collect());
             let orders = members.filter(|member: &String| !member.starts_with('#'));
             stored.extend(orders.filter_map(|order| match read_order(&order) {
