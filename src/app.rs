@@ -384,7 +384,7 @@ fn ears(
     traces: &Arc<Traces>,
 ) -> Listeners {
     let (obeying, counting) = (Arc::downgrade(registry), Arc::downgrade(registry));
-    let posting = Arc::downgrade(registry);
+    let [posting, ending, remembering] = [(); 3].map(|()| Arc::downgrade(registry));
     let (census, traces) = (Arc::downgrade(census), traces.clone());
     Listeners {
         presence: presence.clone().recipient(),
@@ -392,6 +392,14 @@ fn ears(
             if let Some(registry) = obeying.upgrade() {
                 registry.apply(&order);
             }
+        }),
+        missed: Box::new(move || {
+            if let Some(registry) = ending.upgrade() {
+                shutdown::send_away(&registry);
+            }
+        }),
+        revocations: Box::new(move || {
+            remembering.upgrade().map(|registry| registry.revocations()).unwrap_or_default()
         }),
         posts: Box::new(move |session, messages| posting.upgrade()?.post_here(session, messages)),
         whispers: Box::new(move |whisper| match whisper {

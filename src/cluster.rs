@@ -22,6 +22,11 @@ use serde_json::value::RawValue;
 
 use crate::model::{LifeId, LinkId, RoomName, SessionId, Status, Timestamp, UserId};
 
+/// How far clocks of nodes, of Redis and of who issues tokens may differ. A revocation is
+/// kept for so long after its tokens ended: one that ends by one clock may still hold by
+/// another, and a clock may be set back.
+pub const CLOCK_SLACK: Duration = Duration::from_secs(300);
+
 /// A future of the cluster's answer.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, Unreachable>>;
 
@@ -107,8 +112,10 @@ pub enum Heard {
     Anew,
 }
 
-/// What holds for all nodes. Orders come to every node, to the one that gave
-/// them too, in one order, and none is missed but by a node that was away for long.
+/// What holds for all nodes. Orders come to every node in one order. The node that gives
+/// one obeys it before the answer; a [`TakeOver`](Self::TakeOver) alone comes back to it as
+/// to the others. None is missed, but by a node that was away while very many were given:
+/// that node is [told so](Listeners::missed).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {
     /// A connection took over a session id: any other that holds it is to end,
@@ -194,6 +201,10 @@ pub struct NodeReport {
     pub messages: u64,
     /// How many of them a second, of late.
     pub messages_per_second: f64,
+    /// How far the clocks of those who sign tokens are ahead of the cluster's, in
+    /// milliseconds, as far as tokens shown to the node tell.
+    #[serde(default)]
+    pub issuers_ahead_ms: u64,
 }
 
 /// Where a new connection of a user finds itself.
@@ -234,6 +245,10 @@ pub struct Listeners {
     pub presence: Recipient<Heard>,
     /// Called with each order.
     pub orders: Box<dyn Fn(Order) + Send + Sync>,
+    /// Called when other orders than revocations were missed.
+    pub missed: Box<dyn Fn() + Send + Sync>,
+    /// Asked for all revocations that are remembered, when the store may have lost some.
+    pub revocations: Box<dyn Fn() -> Vec<Revocation> + Send + Sync>,
     /// Called with what is posted to a session that may be here.
     pub posts: PostHere,
     /// Called with what another node whispers.
@@ -286,8 +301,12 @@ pub trait Cluster: Send + Sync {
     /// This node has `open` connections of a user now.
     fn release(&self, user: &UserId, open: usize);
 
-    /// Gives an order to all nodes.
+    /// Gives an order to all nodes. When this resolves, this node has obeyed it, unless it
+    /// is a [`Order::TakeOver`].
     fn order(&self, order: Order) -> Answer<'_, ()>;
+
+    /// What time it is by the clock that all nodes have in common.
+    fn clock(&self) -> Answer<'_, Timestamp>;
 
     /// Hands messages to a user's session on another node. Where this fails, it
     /// may have them or not.

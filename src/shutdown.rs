@@ -75,18 +75,29 @@ pub(crate) async fn drain(registry: &Registry, timeout: Duration) {
     let connections = registry.connections();
     info!("draining {connections} connections, for at most {timeout:?}");
     let deadline = Instant::now() + timeout;
-    let spread = spread(connections);
     while registry.connections() > 0 {
         if Instant::now() >= deadline {
             warn!("{} connections did not end in time", registry.connections());
             return;
         }
-        registry.end_all(Farewell::ShuttingDown, || {
-            let share = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
-            spread.mul_f64(share)
-        });
+        end_all(registry, connections);
         sleep(LOOK).await;
     }
+}
+
+/// Sends all clients away from a node that goes on. They reconnect, here or elsewhere.
+pub(crate) fn send_away(registry: &Registry) {
+    let connections = registry.connections();
+    warn!("{connections} connections are closed: each may have been ended by a missed order");
+    end_all(registry, connections);
+}
+
+fn end_all(registry: &Registry, connections: usize) {
+    let spread = spread(connections);
+    registry.end_all(Farewell::ShuttingDown, || {
+        let share = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
+        spread.mul_f64(share)
+    });
 }
 
 /// Over how long so many clients should spread their return.

@@ -24,7 +24,7 @@ export class ChatSession {
   #screen;
   #client;
   #names = new Map(recall("names", []));
-  #seenSent = 0;
+  #seenSent = { epoch: null, seq: 0 };
   #ended = false;
 
   /**
@@ -246,10 +246,9 @@ export class ChatSession {
     const own = message.from === this.user;
     if (own && message.to === this.user && message.seq === undefined) return; // a note to oneself comes twice
     const conversation = this.open(`@${own ? message.to : (message.from ?? "server")}`);
-    const { epoch } = this.#client.inbox;
+    const { epoch, seq, from: user, timestamp: at, content: text } = message;
     // Known already: written here, or kept over a reload and sent again because not seen yet.
-    if (own ? conversation.matchCopy(message) : conversation.hasDirect(epoch, message.seq)) return;
-    const { seq, from: user, timestamp: at, content: text } = message;
+    if (own ? conversation.matchCopy(message) : conversation.hasDirect(epoch, seq)) return;
     this.#addDirect(conversation, { kind: "chat", seq, epoch, user, mine: own, at, text, ...(!own && { unseen: true }) });
   }
 
@@ -265,10 +264,10 @@ export class ChatSession {
     const { epoch, seq } = this.#client.inbox;
     let upTo = seq;
     for (const conversation of this.conversations.values()) upTo = Math.min(upTo, conversation.firstUnseen(epoch) - 1);
-    if (upTo <= this.#seenSent) return;
-    this.#seenSent = upTo;
-    this.#client.seen(upTo).catch(() => {
-      this.#seenSent = 0; // told again with the next one; until then the server repeats them, and we know them
+    if (upTo <= (epoch === this.#seenSent.epoch ? this.#seenSent.seq : 0)) return;
+    this.#seenSent = { epoch, seq: upTo };
+    this.#client.seen({ epoch, seq: upTo }).catch(() => {
+      this.#seenSent = { epoch, seq: 0 }; // told again with the next one; until then the server repeats them, and we know them
     });
   }
 

@@ -55,7 +55,11 @@ export type LogMessage = ChatMessage | EventMessage | SetMessage;
 
 export interface DirectMessage {
   type: "direct";
-  /** Position in the recipient's inbox; absent on the copy to the sender. */
+  /**
+   * Position in the recipient's inbox; absent on the copy to the sender. When the epoch
+   * changes, `seq` begins anew.
+   */
+  epoch?: string;
   seq?: number;
   from: string | null;
   to: string;
@@ -221,7 +225,8 @@ export class Rookery {
     content: string | { event: string; data?: Json },
     options?: { nonce?: string },
   ): Promise<Acknowledged>;
-  seen(seq: number): Promise<void>;
+  /** Up to a direct message, or a position; a `seq` alone is one of `inbox.epoch`. */
+  seen(position: number | { epoch?: string; seq?: number }): Promise<void>;
   status(status: Status, meta?: Json): Promise<void>;
   watch(users: Iterable<string>): Promise<Map<string, OnlineStatus>>;
   unwatch(users: Iterable<string>): Promise<void>;

@@ -924,8 +924,8 @@ class Room extends Emitter {
  * Events:
  * - `state` `{state, previous, code, reason, retryAt}`: `code` and `reason` are
  *   those of the close that led here.
- * - `direct`: a direct message; those to this user carry `seq`, and come again
- *   after a reload until `seen`.
+ * - `direct`: a direct message; those to this user carry `epoch` and `seq`, and come
+ *   again after a reload until `seen`.
  * - `online` `Map(user → status)`: the watched users that changed.
  * - `reauthenticate` `{expiresAt, inMs}`: the token ends soon. A `token`
  *   callback is asked by itself; others call `refresh`.
@@ -1149,9 +1149,13 @@ export class Rookery extends Emitter {
     return this.#write(`@${to}`, { type: "direct", to, ...body }, nonce);
   }
 
-  /** Marks direct messages up to this `seq` as seen: they will not come again. */
-  async seen(seq) {
-    await this.#request({ type: "seen", seq });
+  /**
+   * Marks direct messages up to a position as seen: they will not come again. A
+   * position is a direct message, or `{epoch, seq}`; a `seq` alone is one of `inbox.epoch`.
+   */
+  async seen(position) {
+    const { seq, epoch = this.#inbox.epoch } = typeof position === "object" ? position : { seq: position };
+    await this.#request({ type: "seen", ...(epoch !== null && { epoch }), seq });
   }
 
   /** Sets the own presence in every joined room; kept over reconnects. */
@@ -1745,8 +1749,10 @@ export class Rookery extends Emitter {
 
   #gotDirect(message) {
     if (Number.isSafeInteger(message.seq)) {
-      if (message.seq <= this.#inbox.seq) return; // unseen ones come again with every connection
-      this.#inbox.seq = message.seq;
+      const epoch = message.epoch ?? this.#inbox.epoch;
+      // Unseen ones come again with every connection. In another epoch, positions begin anew.
+      if (epoch === this.#inbox.epoch && message.seq <= this.#inbox.seq) return;
+      this.#inbox = { epoch, seq: message.seq };
     }
     this[emit]("direct", message);
   }

@@ -7,6 +7,7 @@
 mod claims;
 mod error;
 mod keys;
+mod lead;
 mod minter;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{AlgorithmFamily, crypto, decode_header, errors::ErrorKind};
@@ -7,6 +7,7 @@ use super::{
     AuthError, Identity, Minter, choose_provider,
     claims::{Claims, NumericDate, compact, unfit},
     keys::Keys,
+    lead::IssuerLead,
 };
 use crate::{
     config::{self, ConfigError, Secret},
@@ -24,6 +25,7 @@ pub struct Verifier {
     /// In milliseconds.
     leeway: u64,
     default_grants: Arc<Grants>,
+    lead: IssuerLead,
 }
 
 impl Verifier {
@@ -66,12 +68,19 @@ impl Verifier {
             require_exp: settings.require_exp,
             leeway: u64::try_from(settings.leeway.as_millis()).unwrap_or(u64::MAX),
             default_grants: Arc::new(settings.default_grants.clone()),
+            lead: IssuerLead::new(Instant::now()),
         })
     }
 
     /// Signs tokens this verifier accepts; none where only others can.
     pub fn minter(&self) -> Option<&Minter> {
         self.minter.as_ref()
+    }
+
+    /// How far the clocks of those who sign tokens are ahead of this node's, in
+    /// milliseconds, as far as tokens shown of late tell.
+    pub fn issuers_ahead_ms(&self) -> u64 {
+        self.lead.most(Instant::now())
     }
 
     /// The identity a token stands for at the time `now`.
@@ -83,8 +92,11 @@ impl Verifier {
             return Err(AuthError::TooLong { limit: self.token_bytes });
         }
         let claims = Claims::parse(&self.signed_payload(token)?)?;
-        self.check_times(&claims, now)?;
         self.check_parties(&claims)?;
+        if let Some(NumericDate(iat)) = claims.iat {
+            self.lead.note(iat, now, Instant::now());
+        }
+        self.check_times(&claims, now)?;
         self.identity(claims)
     }
 

@@ -329,8 +329,9 @@ pub trait Broker: Send + Sync {
     fn inbox(&self, user: &UserId) -> Answer<'_, Inbox>;
 
     /// Notes that the user has seen its inbox up to here; beyond the end counts
-    /// as the end, and what was seen stays seen.
-    fn seen(&self, user: &UserId, seq: Seq) -> Answer<'_, ()>;
+    /// as the end, and what was seen stays seen. A place of another life of the log
+    /// says nothing: with an `epoch` that is not the present one, nothing is noted.
+    fn seen(&self, user: &UserId, epoch: Option<Epoch>, seq: Seq) -> Answer<'_, ()>;
 
     /// How the broker is.
     fn health(&self) -> Health;

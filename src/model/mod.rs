@@ -41,11 +41,20 @@ use ahash::RandomState;
 /// A point in time as clients see it: milliseconds since the Unix epoch.
 pub type Timestamp = u64;
 
+/// The environment variable by which tests give a process a clock that is wrong, by so many
+/// milliseconds. Not for operators.
+const CLOCK_OFFSET: &str = "ROOKERY_TEST_CLOCK_OFFSET_MS";
+
 /// The wall clock, in milliseconds since the Unix epoch.
 pub fn wall_clock() -> Timestamp {
+    static OFFSET_MS: LazyLock<i64> = LazyLock::new(|| {
+        let offset = std::env::var(CLOCK_OFFSET).ok().and_then(|offset| offset.parse().ok());
+        offset.unwrap_or_default()
+    });
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        .saturating_add_signed(*OFFSET_MS)
 }
 
 /// Text of at most this many characters is accepted as a name of a user or a room.

@@ -136,6 +136,11 @@ impl RoomName {
         Self(["@", user.as_str()].concat().into())
     }
 
+    /// The user whose inbox this room is, if it is one.
+    pub fn inbox_owner(&self) -> Option<UserId> {
+        self.0.strip_prefix('@').map(UserId::named)
+    }
+
     /// Whether this room is somebody's inbox.
     pub fn is_inbox(&self) -> bool {
         self.0.starts_with('@')

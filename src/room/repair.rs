@@ -32,9 +32,9 @@ use super::{
     supervisor::{Question, RoomSupervisor},
 };
 use crate::{
-    broker::{RESUME_PAGE, RETRY_AFTER, Snapshot, Start},
+    broker::{Inbox, RESUME_PAGE, RETRY_AFTER, Snapshot, Start, Unavailable},
     metrics::RepairCause,
-    model::{Member, Publication, RoomName},
+    model::{Member, Position, Publication, RoomName, Seq, UserId},
     outbound::StatePages,
     presence,
     wire::{Event, EventKind, encode},
@@ -123,18 +123,88 @@ impl RoomSupervisor {
             Ok(Ok(snapshot)) if snapshot.recovered => {
                 act.repaired(&name, (repair, cause), &snapshot, ctx);
             }
-            Ok(Ok(snapshot)) => act.restart(name, repair, snapshot, ctx),
-            Ok(Err(unavailable)) => {
-                warn!("the log of a room could not be read to fill a gap: {unavailable}");
-                ctx.run_later(RETRY_AFTER, move |act, ctx| {
-                    act.repair_anew(&name, (repair, cause), ctx)
-                });
-            }
-            Err(_) => {
-                warn!("the log of a room was not read within {REPAIR_TIMEOUT:?} to fill a gap");
-                act.repair_anew(&name, (repair, cause), ctx);
-            }
+            Ok(Ok(snapshot)) => match name.inbox_owner() {
+                Some(user) => act.restart_inbox(name, user, (repair, cause), known, ctx),
+                None => act.restart(name, repair, snapshot, ctx),
+            },
+            Ok(Err(unavailable)) => act.repair_later(name, (repair, cause), unavailable, ctx),
+            Err(_) => act.repair_overdue(&name, (repair, cause), ctx),
         }));
+    }
+
+    fn repair_later(
+        &mut self,
+        name: RoomName,
+        repair: (RepairId, RepairCause),
+        unavailable: Unavailable,
+        ctx: &mut Context<Self>,
+    ) {
+        warn!("the log of a room could not be read to fill a gap: {unavailable}");
+        ctx.run_later(RETRY_AFTER, move |act, ctx| act.repair_anew(&name, repair, ctx));
+    }
+
+    fn repair_overdue(
+        &mut self,
+        name: &RoomName,
+        repair: (RepairId, RepairCause),
+        ctx: &mut Context<Self>,
+    ) {
+        warn!("the log of a room was not read within {REPAIR_TIMEOUT:?} to fill a gap");
+        self.repair_anew(name, repair, ctx);
+    }
+
+    /// The log of an inbox does not reach back, or is another one. Its user's sessions get
+    /// what is unseen in it, which they cannot have; they know by its epoch that places
+    /// begin anew.
+    fn restart_inbox(
+        &mut self,
+        name: RoomName,
+        user: UserId,
+        repair: (RepairId, RepairCause),
+        known: Position,
+        ctx: &mut Context<Self>,
+    ) {
+        if !self.rooms.get(&name).is_some_and(|room| room.is_repaired_by(repair.0)) {
+            return;
+        }
+        self.metrics.logs_restarted.inc();
+        let broker = self.broker.clone();
+        let read = async move { timeout(REPAIR_TIMEOUT, broker.inbox(&user)).await };
+        ctx.spawn(read.into_actor(self).map(move |read, act, ctx| match read {
+            Ok(Ok(inbox)) => act.inbox_restarted(&name, repair.0, &inbox, known, ctx),
+            Ok(Err(unavailable)) => act.repair_later(name, repair, unavailable, ctx),
+            Err(_) => act.repair_overdue(&name, repair, ctx),
+        }));
+    }
+
+    fn inbox_restarted(
+        &mut self,
+        name: &RoomName,
+        repair: RepairId,
+        inbox: &Inbox,
+        known: Position,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(room) = self.rooms.get_mut(name) else { return };
+        // Up to where each session was told, in the log before.
+        let told: Vec<Seq> = room.seats().iter().map(|seat| seat.cursor.max(known.seq)).collect();
+        // This sends what waits, so it comes first.
+        let end = Position { seq: inbox.end, ..inbox.seen };
+        let Some(behind) = room.restarted(repair, end) else { return };
+        for (seat, told) in room.seats().iter().zip(told) {
+            let is_new = |entry: &&Arc<Publication>| entry.epoch != known.epoch || entry.seq > told;
+            for publication in inbox.unseen.iter().filter(is_new) {
+                let own = publication.author.user.as_ref() == Some(&seat.user);
+                let event = Event::Published { publication, own };
+                let frame = encode(seat.outbound.protocol(), &event);
+                seat.outbound.send_live(&frame, 1);
+                self.counts.sent(EventKind::Direct, 1, frame.len() as u64);
+            }
+            seat.outbound.flush();
+        }
+        if behind {
+            self.repair(name, RepairCause::Gap, ctx);
+        }
     }
 
     /// The log has what was missing.
@@ -206,35 +276,31 @@ impl RoomSupervisor {
     ) {
         let Some(room) = self.rooms.get_mut(name) else { return };
         let Some(behind) = room.restarted(repair, snapshot.position) else { return };
-        // An inbox has no members to be told; what is unseen comes with the
-        // next `welcome`.
-        if !name.is_inbox() {
-            let mut pages = StatePages::new(name.clone(), snapshot.state.as_slice().into());
-            let state = pages.take_page().to_vec();
-            for seat in room.seats() {
-                let told = |entry: &&Arc<Publication>| {
-                    seat.sees.history && !entry.author.left_out(&seat.session)
-                };
-                let messages: Vec<_> = snapshot.messages.iter().filter(told).cloned().collect();
-                let event = Event::Joined {
-                    id: None,
-                    room: name,
-                    position: snapshot.position,
-                    recovered: false,
-                    messages: &messages,
-                    viewer: &seat.user,
-                    members: if seat.sees.presence { members } else { &[] },
-                    count,
-                    state: &state,
-                    state_more: !pages.is_done(),
-                };
-                seat.outbound.forget_room(name);
-                let frame = encode(seat.outbound.protocol(), &event);
-                seat.outbound.send_live(&frame, 1);
-                self.counts.sent(EventKind::Joined, 1, frame.len() as u64);
-                seat.outbound.queue_state(pages.clone());
-                seat.outbound.flush();
-            }
+        let mut pages = StatePages::new(name.clone(), snapshot.state.as_slice().into());
+        let state = pages.take_page().to_vec();
+        for seat in room.seats() {
+            let told = |entry: &&Arc<Publication>| {
+                seat.sees.history && !entry.author.left_out(&seat.session)
+            };
+            let messages: Vec<_> = snapshot.messages.iter().filter(told).cloned().collect();
+            let event = Event::Joined {
+                id: None,
+                room: name,
+                position: snapshot.position,
+                recovered: false,
+                messages: &messages,
+                viewer: &seat.user,
+                members: if seat.sees.presence { members } else { &[] },
+                count,
+                state: &state,
+                state_more: !pages.is_done(),
+            };
+            seat.outbound.forget_room(name);
+            let frame = encode(seat.outbound.protocol(), &event);
+            seat.outbound.send_live(&frame, 1);
+            self.counts.sent(EventKind::Joined, 1, frame.len() as u64);
+            seat.outbound.queue_state(pages.clone());
+            seat.outbound.flush();
         }
         if behind {
             self.repair(name, RepairCause::Gap, ctx);

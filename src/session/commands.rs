@@ -79,10 +79,10 @@ impl Session {
                 Ok(())
             }
             Command::Direct { to, payload, nonce } => self.direct(id, to, payload, nonce, ctx),
-            Command::Seen { seq } => {
+            Command::Seen { epoch, seq } => {
                 let user = self.user()?;
                 let broker = self.services().broker.clone();
-                let seen = async move { broker.seen(&user, seq).await };
+                let seen = async move { broker.seen(&user, epoch, seq).await };
                 self.await_done(ctx, seen, move |act, seen, _| act.acknowledge(&id, seen, None));
                 Ok(())
             }

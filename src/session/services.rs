@@ -2,15 +2,19 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
-use super::{census::Census, registry::Registry, workers::Workers};
+use super::{
+    census::Census,
+    registry::{Registry, Unordered},
+    workers::Workers,
+};
 use crate::{
     auth::{AuthError, Identity, Verifier},
     backend::{Asker, Hooks},
     broker::{Broker, DeliveryQueues},
-    cluster::Cluster,
+    cluster::{Cluster, Revocation, Tokens},
     config::Settings,
     metrics::Metrics,
-    model::Timestamp,
+    model::{Timestamp, UserId, wall_clock},
     net::Certificate,
     presence::PresenceSupervisor,
     trace::Traces,
@@ -61,5 +65,33 @@ impl Services {
             return Err(AuthError::Revoked);
         }
         Ok(identity)
+    }
+
+    /// The revocation of all tokens of a user that were issued up to now, and the moment.
+    /// Both by the clock of the cluster. Where tokens show that the clocks of their issuers
+    /// are ahead, tokens of up to so much later were issued already.
+    ///
+    /// # Errors
+    /// [`Unordered::Unreachable`].
+    pub async fn revocation_of(&self, user: &UserId) -> Result<(Revocation, Timestamp), Unordered> {
+        let (now, mut ahead) = self.issuers_ahead_ms().await?;
+        if let Some(cluster) = &self.cluster {
+            // Tokens of the user may have been shown to other nodes alone.
+            let reports = cluster.reports().await?;
+            ahead = reports.iter().map(|it| it.issuers_ahead_ms).fold(ahead, u64::max);
+        }
+        let tokens = Tokens::OfUser { user: user.clone(), issued_until: now.saturating_add(ahead) };
+        let until = self.settings.auth.revoked_until(now);
+        Ok((Revocation { tokens, until }, now))
+    }
+
+    /// What time it is by the clock of the cluster, and how far issuers' clocks are ahead of
+    /// it.
+    pub(super) async fn issuers_ahead_ms(&self) -> Result<(Timestamp, u64), Unordered> {
+        let now = self.registry.clock().await?;
+        let ahead = self.verifier.issuers_ahead_ms();
+        // Seen by this node's clock, which may be wrong itself.
+        let ahead = if ahead == 0 { 0 } else { (wall_clock() + ahead).saturating_sub(now) };
+        Ok((now, ahead))
     }
 }

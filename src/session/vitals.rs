@@ -43,6 +43,7 @@ impl Services {
             users,
             rooms,
             messages: self.metrics.published.get(),
+            issuers_ahead_ms: self.issuers_ahead_ms().await.map_or(0, |(_, ahead)| ahead),
             messages_per_second: self.metrics.published_rate.per_second(),
         }
     }

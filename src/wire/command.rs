@@ -135,6 +135,9 @@ pub enum Command {
     },
     /// The inbox is delivered up to here.
     Seen {
+        /// The life of the inbox's log that `seq` counts in; where it is not the present
+        /// one, nothing is noted.
+        epoch: Option<Epoch>,
         /// The last position delivered.
         seq: Seq,
     },

@@ -13,8 +13,8 @@ use rookery::{
     },
     config::Settings,
     model::{
-        Author, Body, Draft, Pattern, Payload, Position, Publication, RoomName, Seq, SessionId,
-        Transient, UserId, WorkerId,
+        Author, Body, Draft, Epoch, Pattern, Payload, Position, Publication, RoomName, Seq,
+        SessionId, Transient, UserId, WorkerId,
     },
 };
 use serde_json::value::RawValue;
@@ -463,11 +463,14 @@ async fn an_inbox_keeps_what_is_not_seen(broker: Arc<dyn Broker>) {
         (inbox.seen.seq, inbox.end, inbox.unseen.iter().map(|it| it.seq).collect::<Vec<_>>())
     };
     assert_eq!(waiting().await, (0, 3, vec![1, 2, 3]));
-    broker.seen(&bob, 2).await.unwrap();
+    let epoch = broker.inbox(&bob).await.unwrap().seen.epoch;
+    broker.seen(&bob, Some(Epoch::random()), 2).await.unwrap();
+    assert_eq!(waiting().await, (0, 3, vec![1, 2, 3]), "it is a place of another log");
+    broker.seen(&bob, Some(epoch), 2).await.unwrap();
     assert_eq!(waiting().await, (2, 3, vec![3]));
-    broker.seen(&bob, 1).await.unwrap();
+    broker.seen(&bob, None, 1).await.unwrap();
     assert_eq!(waiting().await, (2, 3, vec![3]), "what was seen stays seen");
-    broker.seen(&bob, 100).await.unwrap();
+    broker.seen(&bob, Some(epoch), 100).await.unwrap();
     assert_eq!(waiting().await, (3, 3, vec![]), "beyond the end is the end");
 }
 

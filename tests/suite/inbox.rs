@@ -36,6 +36,7 @@ async fn a_direct_reaches_all_sessions_of_both_users_and_nobody_else() {
         let message = client.expect("direct").await;
         assert_eq!((&message["from"], &message["to"]), (&json!("alice"), &json!("bob")));
         assert_eq!((&message["content"], &message["seq"]), (&json!("psst"), &json!(1)));
+        assert_eq!(message["epoch"], ack["epoch"]);
         assert!(message["timestamp"].is_u64(), "{message}");
     }
     for client in [&mut alice, &mut phone] {
@@ -43,6 +44,7 @@ async fn a_direct_reaches_all_sessions_of_both_users_and_nobody_else() {
         assert_eq!((&copy["from"], &copy["to"]), (&json!("alice"), &json!("bob")));
         assert_eq!(copy["content"], "psst");
         assert!(copy.get("seq").is_none(), "the sender's copy carries no seq: {copy}");
+        assert!(copy.get("epoch").is_none(), "{copy}");
     }
     let heard = carol.settle().await;
     assert!(!heard.iter().any(|m| m["type"] == "direct"), "{heard:?}");
@@ -158,4 +160,22 @@ async fn directs_of_one_sender_keep_their_order_among_waiting_and_live_ones() {
         numbers.push(bob.expect("direct").await["seq"].as_u64().unwrap());
     }
     assert_eq!(numbers, (1..=100).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn seen_with_a_place_of_another_log_marks_nothing() {
+    let app = TestApp::spawn("").await;
+    let mut alice = app.client("alice").await;
+    let epoch = direct(&mut alice, "bob", "one").await["epoch"].clone();
+    let (mut bob, messages) = waiting(&app, "bob").await;
+    assert_eq!((&messages[0]["epoch"], &bob.welcome["inbox"]["epoch"]), (&epoch, &epoch));
+    let other = json!({"type": "seen", "seq": 1, "epoch": "0123456789abcdef"});
+    bob.ask(other, "ack").await;
+    let (mut bob, messages) = waiting(&app, "bob").await;
+    assert_eq!(contents(&messages), ["one"]);
+    bob.refused(json!({"type": "seen", "seq": 1, "epoch": "x"}), "bad_message").await;
+    bob.refused(json!({"type": "seen", "seq": 1, "epoch": 7}), "bad_message").await;
+    bob.ask(json!({"type": "seen", "seq": 1, "epoch": epoch}), "ack").await;
+    let (bob, messages) = waiting(&app, "bob").await;
+    assert_eq!((&bob.welcome["inbox"]["seq"], messages.len()), (&json!(1), 0));
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, TestApp, now_ms, now_s};
+use crate::harness::{Client, TestApp, eventually, now_ms, now_s};
 
 const KEY: &str = "a-key-of-the-tests";
 const SETTINGS: &str = r#"api.keys = ["another-key", "a-key-of-the-tests"]"#;
@@ -81,6 +81,34 @@ async fn a_token_with_a_fraction_of_the_second_is_told_from_earlier_ones() {
         assert_accepted(&app, &fine(&app)).await.leave().await;
     };
     tokio::join!(kick, renewed);
+}
+
+#[tokio::test]
+async fn tokens_of_an_issuer_whose_clock_is_ahead_are_revoked_with_the_others() {
+    let app = TestApp::spawn(&format!("{SETTINGS}\nauth.leeway = \"5s\"")).await;
+    let ahead = |seconds: u64| app.token_with("alice", json!({"iat": now_s() + seconds}));
+    let (shown, stolen) = (ahead(4), ahead(3));
+    let mut session = assert_accepted(&app, &shown).await;
+    app.done(KEY, "/api/v1/users/alice/disconnect", json!({"revoke": true})).await;
+    session.closed().await.assert(1008, "token_revoked");
+    app.assert_revoked(&shown).await;
+    app.assert_revoked(&stolen).await;
+    // That issuer's next token is let in.
+    assert_accepted(&app, &ahead(5)).await.leave().await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_for_now_is_revoked_before_its_time_comes() {
+    let app = TestApp::spawn(&format!("{SETTINGS}\nauth.leeway = \"1s\"")).await;
+    // The issuer's clock is ahead by more than the leeway.
+    let early = app.token_with("alice", json!({"iat": now_s() + 4}));
+    app.upgrade().bearer(&early).refused().await.assert_error(401, "unauthorized");
+    app.done(KEY, "/api/v1/users/alice/disconnect", json!({"revoke": true})).await;
+    eventually("its time to come", async || {
+        let refused = app.upgrade().bearer(&early).refused().await;
+        refused.body.contains("revoked").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

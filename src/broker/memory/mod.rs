@@ -25,7 +25,7 @@ use super::{
 use crate::{
     backend::Queue,
     config,
-    model::{Draft, Position, RoomName, Seq, Transient, UserId, WorkerId, wall_clock},
+    model::{Draft, Epoch, Position, RoomName, Seq, Transient, UserId, WorkerId, wall_clock},
 };
 
 /// Rooms are spread over so many locks, so that workers seldom wait for each other.
@@ -203,8 +203,8 @@ impl Broker for MemoryBroker {
         ready(self.with(&RoomName::inbox(user), |room| room.inbox(wall_clock()))).boxed()
     }
 
-    fn seen(&self, user: &UserId, seq: Seq) -> Answer<'_, ()> {
-        self.look(&RoomName::inbox(user), |room| room.mark_seen(seq));
+    fn seen(&self, user: &UserId, epoch: Option<Epoch>, seq: Seq) -> Answer<'_, ()> {
+        self.look(&RoomName::inbox(user), |room| room.mark_seen(epoch, seq));
         ready(Ok(())).boxed()
     }
 

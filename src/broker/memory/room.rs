@@ -15,7 +15,9 @@ use crate::{
         StateRequest, Subscriber,
     },
     config::RoomSettings,
-    model::{Body, Draft, Position, Publication, RoomName, Seq, Timestamp, UserId, WorkerId},
+    model::{
+        Body, Draft, Epoch, Position, Publication, RoomName, Seq, Timestamp, UserId, WorkerId,
+    },
 };
 
 /// How long, in milliseconds, a room that was never written to keeps its epoch
@@ -240,7 +242,10 @@ impl Room {
         }
     }
 
-    pub(super) fn mark_seen(&mut self, seq: Seq) {
+    pub(super) fn mark_seen(&mut self, epoch: Option<Epoch>, seq: Seq) {
+        if epoch.is_some_and(|epoch| epoch != self.log.position().epoch) {
+            return;
+        }
         self.seen = self.seen.max(seq.min(self.log.position().seq));
         self.log.drop_through(self.seen);
     }

@@ -1,6 +1,9 @@
 //! What nodes tell one another, as the cluster's trait asks for it.
 
-use std::time::{Duration, Instant};
+use std::{
+    iter,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::{FutureExt, join};
 use log::warn;
@@ -12,6 +15,7 @@ use super::{
     entry::{self, RollVersion},
     logs::millis,
     node::Node,
+    orders::{Named, Place},
     perhaps::Perhaps,
     script::{ADMIT, ATTEMPT, ORDER, TELL},
 };
@@ -19,10 +23,10 @@ use crate::{
     backend::Wants,
     broker::Unavailable,
     cluster::{
-        Admission, Answer, Attempt, Cluster, Entry, Listeners, NodeReport, Order, Posted, Roll,
-        Unreachable, Whisper,
+        Admission, Answer, Attempt, CLOCK_SLACK, Cluster, Entry, Listeners, NodeReport, Order,
+        Posted, Roll, Unreachable, Whisper,
     },
-    model::{Epoch, LifeId, RoomName, SessionId, UserId},
+    model::{Epoch, LifeId, RoomName, SessionId, Timestamp, UserId},
 };
 
 /// What a telling is answered by: how many entries changed, how many this life has
@@ -148,18 +152,45 @@ impl Node {
         Ok((wait > 0).then(|| Duration::from_millis(wait)))
     }
 
-    async fn order(&self, order: &Order) -> Result<(), Unavailable> {
-        let until = match order {
+    /// Gives an order. The nodes hear of it by the stream; this one obeys at once, but for
+    /// take-overs, which hold in the order of the stream.
+    async fn order(&self, order: Order) -> Result<(), Unavailable> {
+        let named = Named { name: Epoch::random().to_string().into(), order };
+        self.give(&named).await?;
+        match named.order {
+            Order::TakeOver { .. } => {}
+            Order::Disconnect { .. } | Order::End { .. } | Order::Revoke(_) => {
+                self.obey(iter::once(named));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts an order into the stream.
+    pub(super) async fn give(&self, named: &Named) -> Result<(), Unavailable> {
+        let until = match &named.order {
             Order::Revoke(revocation) => revocation.until.to_string(),
             Order::TakeOver { .. } | Order::Disconnect { .. } | Order::End { .. } => String::new(),
         };
         let call = ORDER
             .call([self.names.orders(), self.names.revoked()])
-            .arg(entry::written(order))
+            .arg(entry::written(&named.order))
             .arg(until)
             .arg(self.names.nodes())
-            .arg(self.verb());
-        self.run::<u64>(call).await.map(drop)
+            .arg(self.verb())
+            .arg(&*named.name)
+            .arg(millis(CLOCK_SLACK));
+        let place: String = self.run_safely(call).await?;
+        if let Some(place) = Place::parse(&place) {
+            self.orders().gave(place, named.clone(), Instant::now());
+        }
+        Ok(())
+    }
+
+    /// The clock of Redis.
+    async fn clock(&self) -> Result<Timestamp, Unavailable> {
+        let (seconds, micros): (u64, u64) = self.command(&cmd("TIME")).await?;
+        Ok(seconds.saturating_mul(1000).saturating_add(micros / 1000))
     }
 }
 
@@ -172,7 +203,7 @@ impl Cluster for RedisBroker {
         if self.0.listeners.set(listeners).is_err() {
             warn!("somebody listens to the other nodes already");
         }
-        self.0.obey(std::iter::empty());
+        self.0.obey(iter::empty());
     }
 
     fn follow(&self, room: &RoomName) {
@@ -241,7 +272,12 @@ impl Cluster for RedisBroker {
 
     fn order(&self, order: Order) -> Answer<'_, ()> {
         let node = &self.0;
-        async move { Ok(node.order(&order).await?) }.boxed()
+        async move { Ok(node.order(order).await?) }.boxed()
+    }
+
+    fn clock(&self) -> Answer<'_, Timestamp> {
+        let node = &self.0;
+        async move { Ok(node.clock().await?) }.boxed()
     }
 
     fn post(

@@ -214,9 +214,11 @@ impl Node {
         Ok(Inbox { seen, end, unseen: read_entries(&room, seen.epoch, entries) })
     }
 
-    async fn seen(&self, user: &UserId, seq: Seq) -> Result<(), Unavailable> {
+    async fn seen(&self, user: &UserId, epoch: Option<Epoch>, seq: Seq) -> Result<(), Unavailable> {
         let room = RoomName::inbox(user);
-        self.run::<u64>(SEEN.call(self.names.log(&room)).arg(seq)).await.map(drop)
+        let epoch = epoch.map_or(String::new(), |epoch| epoch.to_string());
+        let call = SEEN.call(self.names.log(&room)).arg(seq).arg(epoch);
+        self.run::<u64>(call).await.map(drop)
     }
 
     /// By which command something is handed on.
@@ -330,9 +332,9 @@ impl Broker for RedisBroker {
         async move { node.inbox(&user).await }.boxed()
     }
 
-    fn seen(&self, user: &UserId, seq: Seq) -> Answer<'_, ()> {
+    fn seen(&self, user: &UserId, epoch: Option<Epoch>, seq: Seq) -> Answer<'_, ()> {
         let (node, user) = (&self.0, user.clone());
-        async move { node.seen(&user, seq).await }.boxed()
+        async move { node.seen(&user, epoch, seq).await }.boxed()
     }
 
     fn health(&self) -> Health {

@@ -31,6 +31,7 @@ mod lives;
 mod logs;
 mod names;
 mod node;
+mod orders;
 mod outbox;
 mod perhaps;
 mod posts;
@@ -40,6 +41,7 @@ mod reports;
 mod reread;
 mod script;
 mod servers;
+mod standing;
 mod table;
 
 use std::sync::Arc;

@@ -22,6 +22,7 @@ use super::{
     hooking::Hooking,
     life::OwnLife,
     names::Names,
+    orders::{Named, OrderMemory},
     perhaps,
     posts::Posts,
     script::Call,
@@ -54,8 +55,7 @@ pub(super) struct Node {
     pub(super) own: OwnLife,
     pub(super) bridge: OnceLock<Addr<RedisBridge>>,
     pub(super) listeners: OnceLock<Listeners>,
-    /// What was ordered before somebody listens.
-    unheard: Mutex<Vec<Order>>,
+    orders: Mutex<OrderMemory>,
     /// The addresses of this node's connections for commands, as Redis sees them.
     connections: Mutex<Vec<String>>,
     pub(super) condition: Condition,
@@ -123,7 +123,7 @@ impl Node {
             own: OwnLife::new(name),
             bridge: OnceLock::new(),
             listeners: OnceLock::new(),
-            unheard: Mutex::default(),
+            orders: Mutex::default(),
             connections: Mutex::default(),
             condition: Condition::default(),
             publishing: Publishing::default(),
@@ -329,12 +329,33 @@ impl Node {
         }
     }
 
-    /// Passes orders on, in their order, those before them first.
-    pub(super) fn obey(&self, orders: impl Iterator<Item = Order>) {
-        let mut unheard = self.unheard.lock().unwrap_or_else(PoisonError::into_inner);
-        unheard.extend(orders);
+    pub(super) fn orders(&self) -> MutexGuard<'_, OrderMemory> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Passes orders on, each name once, in their order. Under the lock, so that orders of
+    /// two callers do not overtake each other.
+    pub(super) fn obey(&self, orders: impl IntoIterator<Item = Named>) {
+        let mut memory = self.orders();
+        for Named { name, order } in orders {
+            if memory.is_new(&name) {
+                memory.push(order);
+            }
+        }
+        self.pass_orders_on(memory);
+    }
+
+    /// Passes revocations on that were read from Redis and not from the stream. To obey
+    /// one twice changes nothing.
+    pub(super) fn obey_standing(&self, orders: impl IntoIterator<Item = Order>) {
+        let mut memory = self.orders();
+        orders.into_iter().for_each(|order| memory.push(order));
+        self.pass_orders_on(memory);
+    }
+
+    fn pass_orders_on(&self, mut memory: MutexGuard<'_, OrderMemory>) {
         if let Some(listeners) = self.listeners.get() {
-            for order in unheard.drain(..) {
+            for order in memory.take_unheard() {
                 (listeners.orders)(order);
             }
         }

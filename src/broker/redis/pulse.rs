@@ -2,6 +2,7 @@
 //! those left behind, and learns of orders.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
@@ -9,7 +10,7 @@ use std::{
 use actix::prelude::*;
 use ahash::{AHashMap, AHashSet};
 use futures_util::{
-    future,
+    future::{self, FutureExt},
     stream::{self, StreamExt, TryStreamExt},
 };
 use log::{info, warn};
@@ -20,18 +21,23 @@ use super::{
     bridge::RedisBridge,
     feed::Feeds,
     node::Node,
+    orders::{Named, Place, Streamed, StreamedOrder, read_entry},
     perhaps::{Perhaps, understood},
     script::{BEAT, CONDEMN, Call, REAP},
+    standing::{Fate, Resync},
 };
 use crate::{
     backend::Wants,
     broker::Unavailable,
-    cluster::{self, Order},
-    model::{Epoch, LifeId, RoomName, wall_clock},
+    cluster::{self, Order, Revocation},
+    model::{Epoch, LifeId, RoomName},
 };
 
 /// How long one beat may take. A Redis that takes longer cannot be used.
 const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// How long the first one may take, which reads the standing revocations.
+const FIRST: Duration = Duration::from_secs(10);
 
 /// How long the sentinels may take to say who is the master.
 const SENTINELS: Duration = Duration::from_millis(500);
@@ -54,7 +60,10 @@ pub(super) struct Pulse {
     /// Whether it was asked to beat while it did.
     again: bool,
     /// The last order that was passed on, or that was before this node came.
-    last_order: Option<String>,
+    last_order: Option<Place>,
+    /// The last one that was before this node came.
+    first_order: Option<Place>,
+    pub(super) resync: Resync,
     /// The lives that are being reaped by this node.
     reaping: AHashSet<LifeId>,
     /// For how many beats lives were seen to wait for being reaped.
@@ -62,24 +71,26 @@ pub(super) struct Pulse {
 }
 
 /// What one beat brought.
-struct Heartbeat {
+pub(super) struct Heartbeat {
     /// Whether this life is still counted.
     counted: bool,
     lives: Vec<(LifeId, u64)>,
     dying: Vec<LifeId>,
     /// Those of them that are former lives of this process.
     owned: Vec<LifeId>,
-    /// What was ordered before this node came and still holds.
-    standing: Vec<Order>,
-    orders: Vec<Order>,
-    last_order: Option<String>,
+    /// The revocations that stood when this node came, with their epoch.
+    standing: Option<(String, Vec<Revocation>)>,
+    orders: Vec<Named>,
+    last_order: Option<Place>,
+    pub(super) fate: Fate,
+    /// Whether another node stored revocations that Redis had lost.
+    pub(super) recalled: bool,
+    /// The epoch of the stored revocations; none where this node does not hear orders.
+    pub(super) epoch: Option<String>,
 }
 
-/// What stands in the stream of orders: an id, and the field `o`.
-type StreamedOrder = (String, Perhaps<(String, String)>);
-
 /// What a beat is answered by.
-type Beaten = (bool, Vec<CountedLife>, Vec<Perhaps<String>>, Vec<StreamedOrder>);
+type Beaten = (bool, Vec<CountedLife>, Vec<Perhaps<String>>, Vec<StreamedOrder>, String, String);
 
 /// A life, and how often it beat.
 type CountedLife = (Perhaps<String>, Perhaps<u64>);
@@ -95,18 +106,23 @@ impl RedisBridge {
         self.pulse.beating = true;
         self.pulse.count += 1;
         let (node, count) = (self.node.clone(), self.pulse.count);
-        let (last_order, feeds) = (self.pulse.last_order.clone(), self.feeds().cloned());
+        let (attention, feeds) = (self.pulse.attention(), self.feeds().cloned());
+        let patience = if attention.is_some() { PATIENCE } else { FIRST };
         let beat = async move {
             let beat = async {
-                let beat = node.beat(count, last_order).await?;
+                let beat = node.beat(count, attention).await?;
                 node.look_after_master(made, count).await?;
                 if let Some(feeds) = feeds {
                     node.probe(&feeds).await;
                 }
                 Ok::<Heartbeat, Unavailable>(beat)
             };
-            timeout(PATIENCE, beat).await.unwrap_or(Err(Unavailable::Unreachable))
+            timeout(patience, beat).await.unwrap_or(Err(Unavailable::Unreachable))
         };
+        // A beat that ends by a panic has failed; else it would be under way for ever.
+        let beat = AssertUnwindSafe(beat)
+            .catch_unwind()
+            .map(|beat| beat.unwrap_or(Err(Unavailable::Unreachable)));
         ctx.spawn(beat.into_actor(self).map(move |beat, act, ctx| {
             act.pulse.beating = false;
             match beat {
@@ -122,13 +138,21 @@ impl RedisBridge {
         }));
     }
 
-    fn beaten(&mut self, beat: Heartbeat, ctx: &mut Context<Self>) {
+    fn beaten(&mut self, mut beat: Heartbeat, ctx: &mut Context<Self>) {
         if !beat.counted {
             return self.live_anew(ctx);
         }
         self.pulse.again |= beat.orders.len() >= ORDERS;
         self.pulse.last_order = beat.last_order;
-        self.node.obey(beat.standing.into_iter().chain(beat.orders));
+        if self.pulse.first_order.is_none() {
+            self.pulse.first_order = beat.last_order;
+        }
+        if let Some((epoch, standing)) = beat.standing.take() {
+            self.pulse.resync.epoch = epoch;
+            self.node.obey_standing(standing.into_iter().map(Order::Revoke));
+        }
+        self.judge_orders(&beat, ctx);
+        self.node.obey(beat.orders);
         self.make_feeds_if_due(ctx);
         let present = self.node.life();
         let lives = beat.lives.into_iter().filter(|(life, _)| *life != present).collect();
@@ -161,6 +185,7 @@ impl RedisBridge {
             }
         };
         // Where it failed, whoever sees that it waits begins again.
+        let reaped = AssertUnwindSafe(reaped).catch_unwind();
         ctx.spawn(reaped.into_actor(self).map(move |_, act, _| {
             act.pulse.reaping.remove(&life);
         }));
@@ -173,6 +198,7 @@ impl RedisBridge {
         // The first beat of the new life is done.
         self.pulse.count = 1;
         self.lives.forget();
+        self.pulse.resync.ask();
         let Some(listeners) = self.node.listeners.get() else { return };
         // Else presence would believe the others to know what they do not.
         listeners.presence.do_send(cluster::Heard::Anew);
@@ -193,58 +219,87 @@ impl RedisBridge {
     }
 }
 
+impl Pulse {
+    /// Of which orders a beat is to hear; none before the first one.
+    fn attention(&self) -> Option<Attention> {
+        let (last, first) = (self.last_order?, self.first_order?);
+        Some(Attention { last, first, epoch: self.resync.epoch.clone() })
+    }
+}
+
+/// Of which orders a beat is to hear.
+struct Attention {
+    last: Place,
+    first: Place,
+    epoch: String,
+}
+
 impl Node {
-    async fn beat(&self, count: u64, last_order: Option<String>) -> Result<Heartbeat, Unavailable> {
+    async fn beat(
+        &self,
+        count: u64,
+        attention: Option<Attention>,
+    ) -> Result<Heartbeat, Unavailable> {
         let owned = self.own_up().await?;
-        let (last_order, standing) = match last_order {
-            None => self.standing_orders().await?,
-            Some(last_order) => (last_order, Vec::new()),
+        let (attention, standing) = match attention {
+            None => {
+                let (last, epoch, standing) = self.standing().await?;
+                let attention = Attention { last, first: last, epoch: epoch.clone() };
+                (attention, Some((epoch, standing)))
+            }
+            Some(attention) => (attention, None),
         };
         let listens = self.listeners.get().is_some();
-        let hears_from = if listens { last_order.as_str() } else { "" };
         let began = Instant::now();
-        let (counted, lives, dying, new): Beaten =
-            self.run(self.beat_of(&self.life(), count, hears_from)).await?;
+        let beat = self.beat_of(&self.life(), count, listens.then_some(&attention));
+        let (counted, lives, dying, new, fate, epoch): Beaten = self.run(beat).await?;
         if counted {
             self.counted(began);
         } else {
             // Counted before it tells anything: else nobody would reap it.
             let next = self.next_life();
             let began = Instant::now();
-            self.run::<Beaten>(self.beat_of(&next, 1, "")).await?;
+            self.run::<Beaten>(self.beat_of(&next, 1, None)).await?;
             self.live_anew(next, began);
         }
-        let last_order = new.last().map_or(last_order, |(id, _)| id.clone());
+        let last_order = new.last().and_then(|(place, _)| Place::parse(place));
+        let (mut orders, mut recalled) = (Vec::with_capacity(new.len()), false);
+        for (place, fields) in new {
+            match read_entry(&place, fields) {
+                Some(Streamed::Order(named)) => orders.push(named),
+                Some(Streamed::Recall) => recalled = true,
+                Some(Streamed::Begun) => {}
+                None => warn!("an order that this version does not understand was passed over"),
+            }
+        }
         Ok(Heartbeat {
             counted,
             lives: lives.into_iter().filter_map(beating).collect(),
             dying: understood(dying).map(|life| LifeId::named(&life)).collect(),
             owned,
             standing,
-            orders: new.into_iter().filter_map(|(_, order)| read_order(order, |it| it.1)).collect(),
-            last_order: Some(last_order),
+            orders,
+            last_order: Some(last_order.unwrap_or(attention.last)),
+            fate: match fate.as_str() {
+                "cut" => Fate::Cut,
+                "lost" => Fate::Lost,
+                _ => Fate::Whole,
+            },
+            recalled,
+            epoch: (listens && counted).then_some(epoch),
         })
     }
 
-    fn beat_of(&self, life: &LifeId, count: u64, last_order: &str) -> Call {
-        let keys = [self.names.lives(), self.names.dying(), self.names.orders()];
-        BEAT.call(keys).arg(life.as_str()).arg(count).arg(last_order)
-    }
-
-    /// What was ordered before this node came and still holds, and the last
-    /// order there is.
-    async fn standing_orders(&self) -> Result<(String, Vec<Order>), Unavailable> {
-        let mut newest = cmd("XREVRANGE");
-        newest.arg(self.names.orders()).arg("+").arg("-").arg("COUNT").arg(1);
-        let last: Vec<StreamedOrder> = self.command(&newest).await?;
-        let mut over = cmd("ZREMRANGEBYSCORE");
-        over.arg(self.names.revoked()).arg("-inf").arg(wall_clock());
-        self.command::<u64>(&over).await?;
-        let mut standing = cmd("ZRANGE");
-        standing.arg(self.names.revoked()).arg(0).arg(-1);
-        let standing: Vec<Perhaps<String>> = self.command(&standing).await?;
-        let last = last.into_iter().next().map_or_else(|| "0-0".to_owned(), |(id, _)| id);
-        Ok((last, standing.into_iter().filter_map(|order| read_order(order, |it| it)).collect()))
+    /// A beat that hears of orders, or of none.
+    fn beat_of(&self, life: &LifeId, count: u64, attention: Option<&Attention>) -> Call {
+        let names = &self.names;
+        let keys = [names.lives(), names.dying(), names.orders(), names.revoked()];
+        let call = BEAT.call(keys).arg(life.as_str()).arg(count);
+        let Some(Attention { last, first, epoch }) = attention else {
+            return call.arg("").arg("").arg("").arg("");
+        };
+        let given = self.orders().last_given(*last).map_or(String::new(), |it| it.to_string());
+        call.arg(last.to_string()).arg(given).arg(first.to_string()).arg(epoch)
     }
 
     /// Whether the master is still one, and how many replicas it has.
@@ -339,12 +394,4 @@ impl Node {
 
 fn beating((Perhaps(life), Perhaps(beat)): CountedLife) -> Option<(LifeId, u64)> {
     Some((LifeId::named(&life?), beat?))
-}
-
-fn read_order<T>(order: Perhaps<T>, text: impl Fn(T) -> String) -> Option<Order> {
-    let read = order.0.and_then(|order| serde_json::from_str(&text(order)).ok());
-    if read.is_none() {
-        warn!("an order that this version does not understand was passed over");
-    }
-    read
 }

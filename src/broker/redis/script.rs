@@ -50,6 +50,10 @@ scripts! {
     CONDEMN = "condemn.lua";
     /// Something holds for all nodes.
     ORDER = "order.lua";
+    /// A node is about to hear orders.
+    ATTEND = "attend.lua";
+    /// It knows revocations that Redis lost.
+    REMEMBER = "remember.lua";
     /// A user opens a connection.
     ADMIT = "admit.lua";
     /// Somebody tries to.

@@ -7,12 +7,12 @@ use utoipa::ToSchema;
 
 use super::call::Call;
 use crate::{
-    cluster::{Order, Revocation, Tokens},
+    cluster::Order,
     http::{
         failure::Failure,
         schema::{self, WriteRefusals},
     },
-    model::{Timestamp, UserId, wall_clock},
+    model::{Timestamp, UserId},
 };
 
 /// So much of a reason is written to the log.
@@ -60,10 +60,8 @@ pub(super) async fn disconnect(call: Call) -> Result<Disconnected, Failure> {
     info!("{by} disconnects {user}, tokens revoked: {revoked}, reason: {reason:?}");
     let services = call.services();
     if revoked {
-        let now = wall_clock();
-        let tokens = Tokens::OfUser { user: user.clone(), issued_until: now };
-        let until = services.settings.auth.revoked_until(now);
-        services.registry.order(Order::Revoke(Revocation { tokens, until })).await?;
+        let (revocation, now) = services.revocation_of(&user).await?;
+        services.registry.order(Order::Revoke(revocation)).await?;
         services.registry.order(Order::Disconnect { user: user.clone() }).await?;
         sleep(left_of_the_second(now)).await;
     } else {

@@ -14,7 +14,7 @@ use crate::{
         failure::Failure,
         schema::{self, WriteRefusals},
     },
-    model::{Timestamp, wall_clock},
+    model::Timestamp,
 };
 
 /// The longest `jti` that can be revoked.
@@ -60,11 +60,11 @@ pub(super) async fn revoke(call: Call) -> Result<Revoked, Failure> {
         .map_err(|error| bad(format!("the jti in the path: {error}")))?;
     let jti: Arc<str> = jti.into();
     let Revoke { expires_at } = call.read()?;
-    let now = wall_clock();
+    let services = call.services();
+    let now = services.registry.clock().await?;
     // A time that is past is most often one in seconds: to remember a token for
     // too long does no harm.
     let ends = expires_at.map(|Count(at)| at).filter(|at| *at > now);
-    let services = call.services();
     let until = ends.unwrap_or_else(|| services.settings.auth.revoked_until(now));
     let tokens = Tokens::Named(jti.clone());
     services.registry.order(Order::Revoke(Revocation { tokens, until })).await?;

@@ -102,10 +102,21 @@ fn node() -> ObjectBuilder {
         .property("users", count())
         .property("rooms", count().description(Some("Rooms that its users are in")))
         .property("messages", count().description(Some("Messages and writes it took")))
-        .property("messages_per_second", rate());
+        .property("messages_per_second", rate())
+        .property(
+            "issuers_ahead_ms",
+            count().description(Some("How far the clocks of those who sign tokens are ahead")),
+        );
     let names =
         ["node", "version", "started_at", "reported_at", "ready", "draining", "connections"];
-    let figures = ["max_connections", "users", "rooms", "messages", "messages_per_second"];
+    let figures = [
+        "max_connections",
+        "users",
+        "rooms",
+        "messages",
+        "messages_per_second",
+        "issuers_ahead_ms",
+    ];
     all(all(node, names), figures)
 }
 

@@ -11,7 +11,7 @@ use crate::{
         Admission, Answer, Attempt, Cluster, Listeners, NodeReport, Order, Posted, Unreachable,
         Whisper,
     },
-    model::SessionId,
+    model::{SessionId, Timestamp},
 };
 
 /// What presence did to its cluster.
@@ -122,6 +122,10 @@ impl Cluster for FakeCluster {
 
     fn whisper(&self, _: &Whisper) -> Answer<'_, ()> {
         async { Ok(()) }.boxed()
+    }
+
+    fn clock(&self) -> Answer<'_, Timestamp> {
+        async { Ok(0) }.boxed()
     }
 
     fn order(&self, _: Order) -> Answer<'_, ()> {

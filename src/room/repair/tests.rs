@@ -101,8 +101,8 @@ impl Broker for SlowBroker {
         self.memory.inbox(user)
     }
 
-    fn seen(&self, user: &UserId, seq: Seq) -> Answer<'_, ()> {
-        self.memory.seen(user, seq)
+    fn seen(&self, user: &UserId, epoch: Option<Epoch>, seq: Seq) -> Answer<'_, ()> {
+        self.memory.seen(user, epoch, seq)
     }
 
     fn health(&self) -> Health {

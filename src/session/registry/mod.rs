@@ -36,7 +36,7 @@ use super::Post;
 use crate::{
     auth::Identity,
     broker::RevocationStore,
-    cluster::{Attempt, Cluster},
+    cluster::{Attempt, CLOCK_SLACK, Cluster},
     config,
     model::{Farewell, LinkId, SessionId, Timestamp, UserId, wall_clock},
     shedding::{Cause, Shedding},
@@ -341,7 +341,7 @@ impl Registry {
     /// over their time: where they are stored, when the store lets go of them.
     pub async fn sweep(&self, now: Instant) {
         self.attempts.sweep(now);
-        let now = wall_clock();
+        let now = before_slack(wall_clock());
         if let Some(store) = &self.store {
             let over = self.lock().revocations.over(now);
             // What it still has then is found again by the next sweep.
@@ -384,6 +384,11 @@ impl Inner {
         }
         Some(open)
     }
+}
+
+/// What ended by then is over by every clock.
+fn before_slack(now: Timestamp) -> Timestamp {
+    now.saturating_sub(u64::try_from(CLOCK_SLACK.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Full at so many, until there are at most so many.

@@ -4,7 +4,7 @@ use super::{Inner, Registry};
 use crate::{
     broker::Unavailable,
     cluster::{Order, Revocation, Tokens, Unreachable},
-    model::{Farewell, LifeId, LinkId, SessionId, UserId},
+    model::{Farewell, LifeId, LinkId, SessionId, Timestamp, UserId, wall_clock},
 };
 
 /// An order may hold or not. To give it again is safe.
@@ -39,8 +39,25 @@ impl Registry {
         Ok(())
     }
 
-    /// Does what holds for all nodes. To be called with every order, in their
-    /// order, those that this node gave among them.
+    /// What time it is by the clock that revocations go by: that of the cluster, so that a
+    /// node whose own clock is wrong revokes what the others do.
+    ///
+    /// # Errors
+    /// [`Unordered::Unreachable`].
+    pub async fn clock(&self) -> Result<Timestamp, Unordered> {
+        match &self.cluster {
+            Some(cluster) => Ok(cluster.clock().await?),
+            None => Ok(wall_clock()),
+        }
+    }
+
+    /// The revocations that are remembered.
+    pub fn revocations(&self) -> Vec<Revocation> {
+        self.lock().revocations.all()
+    }
+
+    /// Does what holds for all nodes. To be called with the orders of all nodes, in their
+    /// order, and with those of this node; see [`Order`].
     pub fn apply(&self, order: &Order) {
         match order {
             Order::TakeOver { session, life, link } => self.yield_session(session, life, *link),

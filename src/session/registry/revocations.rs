@@ -94,6 +94,11 @@ impl Revocations {
         named || of_user.is_some_and(|revoked| token.is_issued_by(revoked.issued_until))
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<Revocation> {
+        self.over(Timestamp::MAX)
+    }
+
     /// Those whose tokens have ended.
     pub(super) fn over(&self, now: Timestamp) -> Vec<Revocation> {
         let named = self.named.iter().filter(|(_, until)| **until <= now);

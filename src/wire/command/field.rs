@@ -150,6 +150,13 @@ impl<'a> Field<'a> {
         read().map_err(|problem: Problem| self.says(Code::BadMessage, &problem.message))
     }
 
+    /// The epoch of a log.
+    pub(super) fn epoch(self) -> Result<Epoch, Problem> {
+        let text = self.text()?;
+        let wrong = || self.unexpected(Code::BadMessage, "an epoch that the server told", &text);
+        Epoch::parse(&text).ok_or_else(wrong)
+    }
+
     /// Any JSON, null included.
     pub(super) fn json(self) -> Result<Arc<RawValue>, Problem> {
         self.raw.map(one_line).ok_or_else(|| self.wrong("any JSON"))

@@ -56,7 +56,10 @@ fn command(fields: &Fields<'_>) -> Result<Command, Problem> {
             payload: text_or_event(fields)?,
             nonce: fields.nonce.optional(Field::nonce)?,
         }),
-        "seen" => Ok(Command::Seen { seq: fields.seq.count()? }),
+        "seen" => Ok(Command::Seen {
+            epoch: fields.epoch.optional(Field::epoch)?,
+            seq: fields.seq.count()?,
+        }),
         "status" => Ok(Command::Status {
             status: status(fields)?,
             meta: fields.meta.optional(Field::meta)?,

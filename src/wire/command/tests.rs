@@ -77,7 +77,11 @@ fn every_type_is_read() {
             json!({"type": "direct", "to": "@bob x", "event": "e", "data": 1, "content": null, "nonce": "n"}),
             r#"Direct { to: "@bob x", payload: Event { event: "e", data: RawValue(1) }, nonce: Some("n") }"#,
         ),
-        (json!({"type": "seen", "seq": 3}), "Seen { seq: 3 }"),
+        (json!({"type": "seen", "seq": 3}), "Seen { epoch: None, seq: 3 }"),
+        (
+            json!({"type": "seen", "seq": 3, "epoch": "00000000000000ff"}),
+            "Seen { epoch: Some(Epoch(255)), seq: 3 }",
+        ),
         (
             json!({"type": "status", "status": "busy", "meta": {"a": 1}}),
             r#"Status { status: Busy, meta: Some(RawValue({"a":1})) }"#,
@@ -226,6 +230,10 @@ fn what_is_wrong_is_named() {
             json!({"type": "direct", "to": "b", "event": "e"}),
             "`data`: expected any JSON, got nothing",
         ),
+        (
+            json!({"type": "seen", "seq": 1, "epoch": "ff"}),
+            "`epoch`: expected an epoch that the server told, got \"ff\"",
+        ),
         (json!({"type": "seen"}), "`seq`: expected a whole number of 0 or more, got nothing"),
         (
             json!({"type": "status", "status": "off"}),
@@ -350,7 +358,7 @@ fn fields_are_found_as_json_parse_would() {
 fn numbers_beyond_what_is_exact_are_beyond_the_end() {
     for seq in ["9007199254740993", "18446744073709551615", "99999999999999999999999"] {
         let text = format!(r#"{{"type":"seen","seq":{seq}}}"#);
-        let Ok(Command::Seen { seq }) = parse(&text).command else { panic!() };
+        let Ok(Command::Seen { seq, .. }) = parse(&text).command else { panic!() };
         assert_eq!(seq, 1 << 53);
     }
 }

@@ -150,7 +150,7 @@ impl Shown<'_> {
         self,
         message: impl FnOnce(&str) -> Result<Message<M>, M::Error>,
     ) -> Result<M::Ok, M::Error> {
-        let Publication { room, seq, timestamp, author, body, nonce, .. } = self.publication;
+        let Publication { room, epoch, seq, timestamp, author, body, nonce } = self.publication;
         let placed = match body {
             Body::Message(payload) => {
                 let kind = match payload {
@@ -172,6 +172,7 @@ impl Shown<'_> {
                 .with("version", seq)?,
             // The room is the recipient's inbox, which clients do not name.
             Body::Direct { to, payload } => message("direct")?
+                .with("epoch", epoch)?
                 .with("seq", seq)?
                 .with("from", &author.user)?
                 .with("to", to)?

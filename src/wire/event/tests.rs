@@ -146,7 +146,7 @@ fn an_entry_of_a_log_looks_the_same_everywhere() {
         ),
         (
             publication(5, Some("ada"), direct),
-            r#"{"type":"direct","seq":5,"from":"ada","to":"bob","event":"e\"","data":{"b":1.50,"a":[]},"timestamp":1234}"#,
+            r#"{"type":"direct","epoch":"00000000000000ff","seq":5,"from":"ada","to":"bob","event":"e\"","data":{"b":1.50,"a":[]},"timestamp":1234}"#,
         ),
     ];
     let with_nonce = |json: &str| match json.starts_with(r#"{"type":"set""#) {

@@ -17,6 +17,7 @@ mod death;
 mod failover;
 mod loss;
 mod outage;
+mod revocations;
 mod shards;
 mod subscriptions;
 

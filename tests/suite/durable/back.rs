@@ -27,7 +27,7 @@ async fn all_of_a_room_is_there_again() {
         let body = Body::Direct { to: user("bob"), payload: Payload::Text(n.to_string().into()) };
         first.publish(&RoomName::inbox(&user("bob")), draft(body, None)).await.unwrap();
     }
-    first.seen(&user("bob"), 2).await.unwrap();
+    first.seen(&user("bob"), None, 2).await.unwrap();
     // One that somebody joined, and nobody wrote to.
     let unwritten = first.snapshot(&read, Start::End).await.unwrap().position;
     let before = (
@@ -77,7 +77,7 @@ async fn what_is_over_its_time_or_number_is_gone_from_the_disk_too() {
         first.publish(&long, chat("x", Some(&n.to_string()))).await.unwrap();
     }
     first.publish(&RoomName::inbox(&user("bob")), direct("bob", "x")).await.unwrap();
-    first.seen(&user("bob"), 1).await.unwrap();
+    first.seen(&user("bob"), None, 1).await.unwrap();
     first.publish(&short, set("k", Some("1"))).await.unwrap();
     let gone = first.publish(&short, chat("x", Some("n"))).await.unwrap().position;
     // Only time makes a room old.

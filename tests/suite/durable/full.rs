@@ -189,5 +189,9 @@ async fn a_store_that_fails_takes_nothing_more() {
     })
     .await;
     ada.refused(say("other"), "unavailable").await;
+    // It holds while the process runs, and is not said to be stored.
+    let revoke = process.backend(KEY, "POST", "/api/v1/tokens/t-1/revoke", "").await;
+    revoke.assert_error(503, "unavailable");
+    assert!(is_revoked(&process, "t-1").await);
     assert!(process.log().contains("restart this process"), "{}", process.log());
 }

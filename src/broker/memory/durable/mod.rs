@@ -50,7 +50,9 @@ use crate::{
         room_settings,
     },
     cluster::Revocation,
-    model::{Draft, Position, Publication, RoomName, Seq, Transient, UserId, WorkerId, wall_clock},
+    model::{
+        Draft, Epoch, Position, Publication, RoomName, Seq, Transient, UserId, WorkerId, wall_clock,
+    },
 };
 
 /// How many writes may wait for the disk. Who comes later waits for a place.
@@ -361,12 +363,12 @@ impl Broker for DurableBroker {
         async move { self.act(&inbox, |held| (held.inbox(wall_clock()), None)).await }.boxed()
     }
 
-    fn seen(&self, user: &UserId, seq: Seq) -> Answer<'_, ()> {
+    fn seen(&self, user: &UserId, epoch: Option<Epoch>, seq: Seq) -> Answer<'_, ()> {
         let inbox = RoomName::inbox(user);
         async move {
             let place = self.place().await?;
             let given = self.rooms.look(&inbox, |room| {
-                room.mark_seen(seq);
+                room.mark_seen(epoch, seq);
                 if let Some(change) = room.change(&inbox, None) {
                     room.kept.ticket = self.give(vec![change], Some(place));
                 }

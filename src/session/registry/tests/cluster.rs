@@ -127,6 +127,10 @@ impl Cluster for Way {
         async { Ok(()) }.boxed()
     }
 
+    fn clock(&self) -> Answer<'_, Timestamp> {
+        self.answer(|_| wall_clock())
+    }
+
     fn order(&self, order: Order) -> Answer<'_, ()> {
         self.answer(|shared| shared.log.lock().unwrap().push(order))
     }
