@@ -12,3 +12,11 @@ mod sync {
     #[allow(unused_imports)]
     pub(crate) use std::sync::PoisonError;
 }
+
+#[allow(dead_code)]
+#[path = "../../../src/broker/redis/reconciler.rs"]
+mod reconciler;
+#[allow(dead_code)]
+#[path = "../../../src/broker/redis/subscription_table.rs"]
+mod subscription_table;
+mod subscriptions;

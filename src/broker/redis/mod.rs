@@ -20,6 +20,7 @@
 
 mod bridge;
 mod cluster;
+mod comparison;
 mod entry;
 mod events;
 mod feed;
@@ -35,12 +36,15 @@ mod outbox;
 mod perhaps;
 mod posts;
 mod pulse;
+mod reconciler;
 mod repair;
 mod reports;
 mod reread;
 mod script;
 mod servers;
+mod subscription_table;
 mod table;
+mod tasks;
 
 use std::sync::Arc;
 

@@ -107,9 +107,9 @@ impl RedisBridge {
             };
             timeout(PATIENCE, beat).await.unwrap_or(Err(Unavailable::Unreachable))
         };
-        ctx.spawn(beat.into_actor(self).map(move |beat, act, ctx| {
+        self.run(ctx, beat, move |act, beat, ctx| {
             act.pulse.beating = false;
-            match beat {
+            match beat.unwrap_or(Err(Unavailable::Unreachable)) {
                 Ok(beat) => {
                     act.works();
                     act.beaten(beat, ctx);
@@ -119,7 +119,7 @@ impl RedisBridge {
             if std::mem::take(&mut act.pulse.again) {
                 act.beat(ctx);
             }
-        }));
+        });
     }
 
     fn beaten(&mut self, beat: Heartbeat, ctx: &mut Context<Self>) {
@@ -161,9 +161,9 @@ impl RedisBridge {
             }
         };
         // Where it failed, whoever sees that it waits begins again.
-        ctx.spawn(reaped.into_actor(self).map(move |_, act, _| {
+        self.run(ctx, reaped, move |act, _, _| {
             act.pulse.reaping.remove(&life);
-        }));
+        });
     }
 
     /// The other nodes gave this one up, or Redis lost its data: all that this
@@ -188,7 +188,7 @@ impl RedisBridge {
                 .await
         };
         // Where it fails the connection did, and another life begins.
-        ctx.spawn(counted.into_actor(self).map(|_, _, _| ()));
+        self.run(ctx, counted, |_, _, _| ());
         self.pulse.again = true;
     }
 }

@@ -18,6 +18,7 @@ mod failover;
 mod loss;
 mod outage;
 mod shards;
+mod subscription_churn;
 mod subscriptions;
 
 use crate::harness::{Endpoint, eventually};
