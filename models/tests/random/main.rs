@@ -1,5 +1,8 @@
 //! Checks of coordination; each `mod` includes a source file of the server.
 
+// A check says what it expects by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
 mod sync {
     #[allow(unused_imports)]
     pub(crate) use shuttle::{

@@ -25,6 +25,7 @@ mod entry;
 mod events;
 mod feed;
 mod feeding;
+mod followed;
 mod hooking;
 mod life;
 mod listing;

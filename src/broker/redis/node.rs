@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use super::{
     bridge::{LinkFailed, RedisBridge},
     entry::{self, Heard},
+    followed::{Before, Roll},
     hooking::Hooking,
     life::OwnLife,
     names::Names,
@@ -27,7 +28,7 @@ use super::{
     reconciler::{ReconcileError, SubscribingConnection, reconcile},
     script::Call,
     servers::{Connection, Master, Masters, Servers},
-    table::{Before, Roll, Table},
+    table::Table,
 };
 use crate::{
     backend::Hooks,

@@ -6,8 +6,8 @@ use futures_util::stream::{self, StreamExt};
 
 use super::{
     entry::RollVersion,
+    followed::{Before, Roll},
     node::Node,
-    table::{Before, Roll},
 };
 use crate::{
     broker::{Delivery, Unavailable},

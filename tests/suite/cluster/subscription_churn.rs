@@ -62,7 +62,7 @@ impl Churn {
                 client.leave().await;
             }));
         }
-        let (endpoint, ended, seen) = (node.clone(), stopped.clone(), visited.clone());
+        let (endpoint, ended, seen) = (*node, stopped.clone(), visited.clone());
         tasks.push(tokio::spawn(async move {
             for number in 0.. {
                 if ended.load(Ordering::Relaxed) {
