@@ -1,7 +1,11 @@
 use std::time::Duration;
 
 use prometheus_client::{
-    metrics::{counter::ConstCounter, gauge::ConstGauge},
+    metrics::{
+        counter::{ConstCounter, Counter},
+        family::Family,
+        gauge::ConstGauge,
+    },
     registry::Registry,
 };
 
@@ -16,6 +20,10 @@ pub struct Figures {
     pub resubscriptions: u64,
     /// How often that was because the node did not hear itself.
     pub deaf: u64,
+    /// Channels subscribed again that the node took for subscribed.
+    pub lost_subscriptions: u64,
+    /// Channels unsubscribed that nobody wanted.
+    pub unwanted_subscriptions: u64,
     /// How long the node's last word to itself took.
     pub probe_lag: Duration,
     /// How many nodes there are, this one among them.
@@ -37,6 +45,13 @@ impl Figures {
         for (name, help, value) in counters {
             to.register(name, help, ConstCounter::new(value));
         }
+        let repairs = Family::<[(&'static str, &'static str); 1], Counter>::default();
+        let kinds = [("lost", self.lost_subscriptions), ("unwanted", self.unwanted_subscriptions)];
+        for (kind, count) in kinds {
+            repairs.get_or_create(&[("kind", kind)]).inc_by(count);
+        }
+        let help = "Channels that Redis did not have as the node wanted, put right";
+        to.register("subscription_repairs", help, repairs);
         let gauges = [
             ("nodes", "Nodes that beat, this one among them", self.nodes),
             ("replicas", "Replicas of the Redis master", self.replicas),

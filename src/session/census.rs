@@ -68,7 +68,8 @@ impl Census {
         let mut missing: AHashSet<Box<str>> = elsewhere.into_iter().collect();
         if let Some(cluster) = cluster.filter(|_| !missing.is_empty()) {
             let (answers, mut answered) = mpsc::unbounded_channel();
-            let ticket = random_u64();
+            let question = Question { census: self, ticket: random_u64() };
+            let ticket = question.ticket;
             self.asked().insert(ticket, answers);
             let gathered = async {
                 cluster.whisper(&Whisper::WhoHas { ticket, user: user.clone() }).await?;
@@ -80,9 +81,7 @@ impl Census {
                 }
                 Ok::<(), Unreachable>(())
             };
-            let gathered = timeout(PATIENCE, gathered).await;
-            self.asked().remove(&ticket);
-            gathered.unwrap_or(Ok(()))?;
+            timeout(PATIENCE, gathered).await.unwrap_or(Ok(()))?;
         }
         sessions.sort_by(|(_, a), (_, b)| (a.since, &a.session).cmp(&(b.since, &b.session)));
         let mut silent: Vec<_> = missing.into_iter().collect();
@@ -94,8 +93,9 @@ impl Census {
     async fn here(&self, user: &UserId) -> Vec<Connection> {
         let held = self.registry.held_by(user);
         let links = held.iter().map(|it| it.link).collect();
-        // Presence is gone only after a defect; then nobody knows the rooms.
-        let rooms = self.presence.send(RoomsOf { links }).await.unwrap_or_default();
+        // Presence is gone, or stands still, only after a defect; then nobody knows the rooms.
+        let rooms = timeout(PATIENCE, self.presence.send(RoomsOf { links })).await;
+        let rooms = rooms.ok().and_then(Result::ok).unwrap_or_default();
         let mut rooms = rooms.into_iter();
         let connection = |held: super::registry::Held| {
             let mut rooms = rooms.next().unwrap_or_default();
@@ -133,5 +133,17 @@ impl Census {
 
     fn asked(&self) -> MutexGuard<'_, AHashMap<u64, mpsc::UnboundedSender<Answer>>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A question that waits for its answers. Whoever asked may stop waiting at any moment.
+struct Question<'a> {
+    census: &'a Census,
+    ticket: u64,
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        self.census.asked().remove(&self.ticket);
     }
 }

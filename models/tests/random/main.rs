@@ -1,6 +1,12 @@
 //! Many random schedules of longer runs.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a check fails by a panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a check fails by a panic"
+)]
 
 mod delivery;
 #[path = "../../../src/broker/wake_queue.rs"]
@@ -17,3 +23,11 @@ mod sync {
     };
     pub(crate) use std::sync::PoisonError;
 }
+
+#[allow(dead_code)]
+#[path = "../../../src/broker/redis/reconciler.rs"]
+mod reconciler;
+#[allow(dead_code)]
+#[path = "../../../src/broker/redis/subscription_table.rs"]
+mod subscription_table;
+mod subscriptions;

@@ -2,15 +2,13 @@
 //! feeds, and what has to be done when either was lost.
 
 use std::{
-    panic::AssertUnwindSafe,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use actix::prelude::*;
 use ahash::AHashSet;
-use futures_util::future::FutureExt;
-use log::{error, info, warn};
+use log::{info, warn};
 use redis::{ErrorKind, RedisError, RedisResult, cmd};
 use tokio::time::{sleep, timeout};
 
@@ -185,12 +183,12 @@ impl RedisBridge {
         self.link = State::Making(made);
         let node = self.node.clone();
         let connected = async move { timeout(MAKING, connect(&node)).await };
-        ctx.spawn(connected.into_actor(self).map(move |connected, act, ctx| {
+        self.run(ctx, connected, move |act, connected, ctx| {
             if act.link != State::Making(made) {
                 return;
             }
             match connected {
-                Ok(Ok((commands, writes, master))) => {
+                Some(Ok(Ok((commands, writes, master)))) => {
                     act.node.set_link(Some(Link { made, commands, writes, master }));
                     act.link = State::Made(made);
                     act.node.condition.reconnects.fetch_add(1, Ordering::Relaxed);
@@ -200,7 +198,7 @@ impl RedisBridge {
                 failed => {
                     if act.failures == 0 {
                         match failed {
-                            Ok(Err(error)) => warn!("connecting to Redis failed: {error}"),
+                            Some(Ok(Err(error))) => warn!("connecting to Redis failed: {error}"),
                             _ => warn!("connecting to Redis took too long"),
                         }
                     }
@@ -208,7 +206,7 @@ impl RedisBridge {
                     act.connect_later(ctx);
                 }
             }
-        }));
+        });
     }
 
     /// The connection for commands does what it should.
@@ -281,14 +279,18 @@ impl RedisBridge {
         if self.linked().is_none() || std::mem::replace(&mut self.caring, true) {
             return;
         }
-        let silent = self.node.table().silent(SILENCE, now);
+        let mut rooms = self.node.table().silent(SILENCE, now);
+        if self.node.condition.fed.load(Ordering::Acquire) {
+            // Subscriptions that were found to be lost, and are there again.
+            rooms.extend(self.node.table().missed());
+        }
         let tidies = now >= self.tidied_at + SILENCE;
         if tidies {
             self.tidied_at = now;
         }
         let node = self.node.clone();
         let cared = async move {
-            let compared = node.compare_all(silent).await;
+            let compared = node.compare_all(rooms).await;
             node.renew_stale().await;
             if tidies {
                 // What is left is tidied the next time.
@@ -296,13 +298,13 @@ impl RedisBridge {
             }
             compared
         };
-        ctx.spawn(cared.into_actor(self).map(|compared, act, ctx| {
+        self.run(ctx, cared, |act, compared, ctx| {
             act.caring = false;
-            // A room that could not be compared is subscribed and compared anew.
-            if !compared {
+            // A room that could not be compared is compared anew.
+            if compared != Some(true) {
                 act.make_feeds(ctx);
             }
-        }));
+        });
     }
 
     /// The channels on which this node is to hear itself.
@@ -315,18 +317,6 @@ impl RedisBridge {
         match self.link {
             State::Made(made) => Some(made),
             State::Away | State::Making(_) => None,
-        }
-    }
-
-    /// A defect that shows as a panic costs what it showed in, and not the bridge.
-    fn guarded(
-        &mut self,
-        ctx: &mut Context<Self>,
-        act: impl FnOnce(&mut Self, &mut Context<Self>),
-    ) {
-        let done = std::panic::catch_unwind(AssertUnwindSafe(|| act(self, ctx)));
-        if done.is_err() {
-            error!("a task of the bridge to Redis was given up after a panic");
         }
     }
 }
@@ -414,7 +404,7 @@ impl Handler<ReadRoll> for RedisBridge {
     fn handle(&mut self, ReadRoll { room }: ReadRoll, ctx: &mut Self::Context) {
         let node = self.node.clone();
         let read = async move { node.renew_roll(&room).await };
-        ctx.spawn(AssertUnwindSafe(read).catch_unwind().map(drop).into_actor(self));
+        self.run(ctx, read, |_, _, _| ());
     }
 }
 
@@ -427,7 +417,7 @@ impl Handler<Release> for RedisBridge {
             // Redis that is away has forgotten this life before it is back.
             let _ = node.count(&user, open).await;
         };
-        ctx.spawn(counted.into_actor(self));
+        self.run(ctx, counted, |_, _, _| ());
     }
 }
 

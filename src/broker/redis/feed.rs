@@ -4,26 +4,28 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use futures_util::future::join_all;
 use log::{Level, debug, log, warn};
-use redis::{PushInfo, PushKind, RedisResult, Value, aio::MultiplexedConnection, pipe};
+use redis::{PushInfo, PushKind, RedisError, RedisResult, Value, aio::MultiplexedConnection, pipe};
 
 use super::{
     bridge::{Beat, FeedFailed},
     node::Node,
+    reconciler::{BATCH_CHANNELS, ReconcileError, SubscribingConnection},
     servers::{Master, Masters},
-    table::{Roll, Wish},
+    subscription_table::{Confirmation, ConnectionId, Verb},
 };
-
-/// So many channels are subscribed by one command.
-const CHANNELS: usize = 256;
 
 /// So many names are tried to find one that belongs to a master.
 const NAMES: usize = 100_000;
+
+/// The last number that a connection was given.
+static LAST_CONNECTION: AtomicU64 = AtomicU64::new(0);
 
 /// All feeds of a node.
 pub(super) struct Feeds {
@@ -34,13 +36,14 @@ pub(super) struct Feeds {
 
 /// A connection to one master.
 #[derive(Clone)]
-struct Feed {
-    connection: MultiplexedConnection,
+pub(super) struct Feed {
+    pub(super) connection: MultiplexedConnection,
     ear: Arc<Ear>,
 }
 
 /// What hears on one connection.
 struct Ear {
+    id: ConnectionId,
     node: Weak<Node>,
     master: Master,
     alive: AtomicBool,
@@ -50,6 +53,8 @@ struct Ear {
     probe: String,
     /// Since when it was spoken on and not heard.
     unheard: Mutex<Option<Instant>>,
+    /// How many channels Redis says that the connection has, with its last confirmation.
+    channel_count: AtomicI64,
 }
 
 impl Ear {
@@ -99,12 +104,20 @@ impl Ear {
                     node.heard(channel, payload);
                 }
             }
-            // Not asked for, where somebody wants to hear of the channel: its slot
-            // has another master now.
-            (PushKind::SUnsubscribe, [Value::BulkString(channel), ..]) => {
-                let moved = str::from_utf8(channel).is_ok_and(|it| node.table().moved(it));
-                if moved && let Some(bridge) = node.bridge.get() {
-                    bridge.do_send(FeedFailed);
+            (
+                kind @ (PushKind::Subscribe
+                | PushKind::SSubscribe
+                | PushKind::Unsubscribe
+                | PushKind::SUnsubscribe),
+                [Value::BulkString(channel), Value::Int(count)],
+            ) => {
+                let verb = match kind {
+                    PushKind::Subscribe | PushKind::SSubscribe => Verb::Subscribe,
+                    _ => Verb::Unsubscribe,
+                };
+                let before = self.channel_count.swap(*count, Ordering::Relaxed);
+                if let Ok(channel) = str::from_utf8(channel) {
+                    self.confirm(&node, verb, channel, count - before);
                 }
             }
             (PushKind::Disconnection, _) => {
@@ -116,7 +129,86 @@ impl Ear {
     }
 }
 
+impl Ear {
+    fn is_own_channel(&self, channel: &str) -> bool {
+        channel == self.nodes || channel == self.probe
+    }
+
+    /// Redis confirmed that a channel is (not) subscribed. `gained` is how many channels more
+    /// the connection has.
+    fn confirm(&self, node: &Node, verb: Verb, channel: &str, gained: i64) {
+        if self.is_own_channel(channel) || !self.is_alive() {
+            return;
+        }
+        let mut table = node.table();
+        let unwanted = verb == Verb::Unsubscribe && gained < 0 && !table.as_mut().knows(channel);
+        let (means, to_read) = table.confirm(self.id, verb, channel, gained > 0);
+        drop(table);
+        if unwanted {
+            node.condition.unwanted_repairs.fetch_add(1, Ordering::Relaxed);
+        }
+        match means {
+            Confirmation::Known | Confirmation::Subscribed => {}
+            Confirmation::Restored => {
+                node.condition.lost_repairs.fetch_add(1, Ordering::Relaxed);
+            }
+            // The channel's slot has another master now.
+            Confirmation::Lost => {
+                if let Some(bridge) = node.bridge.get() {
+                    bridge.do_send(FeedFailed);
+                }
+            }
+        }
+        // A room that was followed before its channel was subscribed is read now.
+        if let Some(room) = to_read {
+            node.read_roll(&room);
+        }
+    }
+}
+
+/// A connection to the master that owns a channel, as one that subscribes.
+pub(super) struct OwnedFeed<'a> {
+    pub(super) feed: &'a Feed,
+    pub(super) masters: &'a Masters,
+    pub(super) number: usize,
+}
+
+impl SubscribingConnection for OwnedFeed<'_> {
+    type Error = RedisError;
+
+    fn id(&self) -> ConnectionId {
+        self.feed.ear.id
+    }
+
+    fn owns(&self, channel: &str) -> bool {
+        self.masters.of(channel) == Some(self.number)
+    }
+
+    async fn command(&self, verb: Verb, channels: &[Arc<str>]) -> RedisResult<()> {
+        self.feed.command(verb, channels, self.masters.is_cluster()).await
+    }
+}
+
 impl Feed {
+    /// The connection failed.
+    pub(super) fn fail(&self, node: &Node) {
+        self.ear.fail(node);
+    }
+
+    /// How many channels Redis says that the connection has, those of the node itself left
+    /// out.
+    pub(super) fn room_channel_count(&self, masters: &Masters, number: usize) -> Option<usize> {
+        let own = self.own_channels(masters, number).len();
+        usize::try_from(self.ear.channel_count.load(Ordering::Relaxed)).ok()?.checked_sub(own)
+    }
+
+    /// The channels that concern the node itself.
+    fn own_channels(&self, masters: &Masters, number: usize) -> Vec<Arc<str>> {
+        let own = [&self.ear.probe, &self.ear.nodes].into_iter();
+        let own = own.filter(|name| masters.of(name) == Some(number));
+        own.map(|name| Arc::from(name.as_str())).collect()
+    }
+
     /// Connects to a master and listens to what concerns the node itself.
     async fn make(
         node: &Arc<Node>,
@@ -129,40 +221,48 @@ impl Feed {
             .map(|name| node.names.probe(&life, name))
             .find(|channel| masters.of(channel) == Some(number));
         let ear = Arc::new(Ear {
+            id: LAST_CONNECTION.fetch_add(1, Ordering::Relaxed) + 1,
             node: Arc::downgrade(node),
             master: master.clone(),
             alive: AtomicBool::new(true),
             nodes: node.names.nodes(),
             probe: probe.unwrap_or_default(),
             unheard: Mutex::default(),
+            channel_count: AtomicI64::new(0),
         });
         let listening = ear.clone();
         let connection = master.listen(Arc::new(move |push| listening.hear(&push))).await?;
         let feed = Self { connection, ear };
-        let own = [&feed.ear.probe, &feed.ear.nodes];
-        let own = own.into_iter().filter(|name| masters.of(name) == Some(number));
-        let own: Vec<Arc<str>> = own.map(|name| Arc::from(name.as_str())).collect();
-        feed.command("SUBSCRIBE", &own, masters.is_cluster()).await?;
+        let own = feed.own_channels(masters, number);
+        feed.command(Verb::Subscribe, &own, masters.is_cluster()).await?;
         Ok(feed)
     }
 
-    async fn command(&self, verb: &str, channels: &[Arc<str>], sharded: bool) -> RedisResult<()> {
+    pub(super) async fn command(
+        &self,
+        verb: Verb,
+        channels: &[Arc<str>],
+        sharded: bool,
+    ) -> RedisResult<()> {
         let mut connection = self.connection.clone();
-        for some in channels.chunks(CHANNELS) {
+        for some in channels.chunks(BATCH_CHANNELS) {
             if sharded {
                 // One channel each: a command with several may speak of several slots.
                 let mut commands = pipe();
                 for channel in some {
-                    commands.cmd(&format!("S{verb}")).arg(&**channel);
+                    let verb = match verb {
+                        Verb::Subscribe => "SSUBSCRIBE",
+                        Verb::Unsubscribe => "SUNSUBSCRIBE",
+                    };
+                    commands.cmd(verb).arg(&**channel);
                 }
                 commands.exec_async(&mut connection).await?;
                 continue;
             }
             let names: Vec<&str> = some.iter().map(|channel| &**channel).collect();
-            if verb == "SUBSCRIBE" {
-                connection.subscribe(names).await?;
-            } else {
-                connection.unsubscribe(names).await?;
+            match verb {
+                Verb::Subscribe => connection.subscribe(names).await?,
+                Verb::Unsubscribe => connection.unsubscribe(names).await?,
             }
         }
         Ok(())
@@ -170,21 +270,17 @@ impl Feed {
 }
 
 impl Feeds {
-    /// Connects to all masters, but for those to which an earlier connection
-    /// works, and subscribes what is to be heard and is not. Answers the channels
-    /// that were subscribed now, on which something may have been missed.
+    /// Connects to all masters, but for those to which an earlier connection works.
     pub(super) async fn make(
         node: &Arc<Node>,
         masters: Masters,
         earlier: Option<&Self>,
         loud: bool,
-    ) -> (Self, Vec<Arc<str>>) {
+    ) -> Self {
         let mut feeds = Vec::new();
-        let mut kept = Vec::new();
         for (number, master) in masters.masters.iter().enumerate() {
             let works = earlier.into_iter().flat_map(|it| it.feeds.iter().flatten());
             let works = works.clone().find(|it| it.ear.is_alive() && it.ear.master.is(master));
-            kept.push(works.is_some());
             feeds.push(match works {
                 Some(feed) => Some(feed.clone()),
                 None => match Feed::make(node, &masters, number, master).await {
@@ -197,19 +293,24 @@ impl Feeds {
                 },
             });
         }
-        let is_kept = |channel: &str| {
-            masters.of(channel).and_then(|it| kept.get(it)).copied().unwrap_or(false)
-        };
-        let wishes = node.table().all_wishes(is_kept);
-        let feeds = Self { masters, feeds };
+        Self { masters, feeds }
+    }
+
+    /// From now on these are the feeds of the node, and those before them are not. Whatever
+    /// runs for those has ended.
+    pub(super) fn take_over(&self, node: &Node, earlier: Option<&Self>) {
         for feed in earlier.into_iter().flat_map(|it| it.feeds.iter().flatten()) {
             let is_kept = |kept: &Feed| Arc::ptr_eq(&kept.ear, &feed.ear);
-            if !feeds.feeds.iter().flatten().any(is_kept) {
+            if !self.feeds.iter().flatten().any(is_kept) {
                 feed.ear.retire();
             }
         }
-        let subscribed = feeds.fulfil(node, wishes).await;
-        (feeds, subscribed)
+        let ids = self.feeds.iter().flatten().map(|feed| feed.ear.id).collect();
+        let owner = |channel: &str| {
+            let feed = self.feeds.get(self.masters.of(channel)?)?.as_ref()?;
+            Some(feed.ear.id)
+        };
+        node.table().as_mut().use_connections(ids, owner);
     }
 
     /// Whether all masters are heard.
@@ -244,52 +345,28 @@ impl Feeds {
         any
     }
 
-    /// Sees to what the table wishes, for as long as it is let.
-    pub(super) async fn see_to_wishes(&self, node: &Node) {
-        loop {
-            node.wishes.notified().await;
-            let wishes = node.table().take_wishes();
-            self.fulfil(node, wishes).await;
-        }
+    /// The feeds that work.
+    pub(super) fn alive(&self) -> impl Iterator<Item = OwnedFeed<'_>> {
+        self.feeds.iter().enumerate().filter_map(|(number, feed)| {
+            let feed = feed.as_ref().filter(|feed| feed.ear.is_alive())?;
+            Some(OwnedFeed { feed, masters: &self.masters, number })
+        })
     }
 
-    /// In order, as a channel may be let go of and wanted again. Answers what was
-    /// subscribed.
-    async fn fulfil(&self, node: &Node, wishes: Vec<Wish>) -> Vec<Arc<str>> {
-        let mut subscribed = Vec::new();
-        let is_subscribe = |wish: &Wish| matches!(wish, Wish::Subscribe(_));
-        for run in wishes.chunk_by(|a, b| is_subscribe(a) == is_subscribe(b)) {
-            let verb =
-                if run.first().is_some_and(is_subscribe) { "SUBSCRIBE" } else { "UNSUBSCRIBE" };
-            for (number, feed) in self.feeds.iter().enumerate() {
-                let Some(feed) = feed.as_ref().filter(|feed| feed.ear.is_alive()) else { continue };
-                let channels = run.iter().map(|wish| match wish {
-                    Wish::Subscribe(channel) | Wish::Unsubscribe(channel) => channel.clone(),
-                });
-                let share: Vec<Arc<str>> =
-                    channels.filter(|it| self.masters.of(it) == Some(number)).collect();
-                if let Err(error) = feed.command(verb, &share, self.masters.is_cluster()).await {
-                    warn!("subscribing failed: {error}");
-                    feed.ear.fail(node);
-                } else if verb == "SUBSCRIBE" {
-                    note_subscribed(node, &share);
-                    subscribed.extend(share);
+    /// Subscribes and unsubscribes until every feed that works holds what is wanted of it.
+    /// One that fails is left to the bridge, which makes it anew.
+    pub(super) async fn settle(&self, node: &Node) {
+        join_all(self.alive().map(|owned| async move {
+            if let Err(error) = node.reconcile(&owned).await {
+                match error {
+                    ReconcileError::Command(error) => warn!("subscribing failed: {error}"),
+                    ReconcileError::Unconfirmed => {
+                        warn!("subscribing failed: Redis does not confirm what it was told");
+                    }
                 }
+                owned.feed.fail(node);
             }
-        }
-        subscribed
-    }
-}
-
-fn note_subscribed(node: &Node, channels: &[Arc<str>]) {
-    let mut table = node.table();
-    table.subscribed(channels.iter().map(|channel| &**channel));
-    // What was followed before its channel was subscribed is read now.
-    for channel in channels {
-        if let Some(followed) = table.get(channel)
-            && matches!(followed.roll, Roll::Stale(_))
-        {
-            node.read_roll(&followed.room);
-        }
+        }))
+        .await;
     }
 }

@@ -39,34 +39,51 @@ impl RedisBridge {
             let masters = node.masters().await?;
             Ok::<_, Unavailable>(Feeds::make(&node, masters, earlier.as_deref(), loud).await)
         };
-        ctx.spawn(making.into_actor(self).map(move |feeds, act, ctx| {
-            act.feed = State::Made(made);
-            let Ok((feeds, subscribed)) = feeds else { return act.make_feeds_later(ctx) };
-            let feeds = Arc::new(feeds);
-            if let Some(feeder) = act.feeder.take() {
-                ctx.cancel_future(feeder);
+        self.run(ctx, making, move |act, feeds, ctx| match feeds {
+            Some(Ok(feeds)) => act.tend_feeds(made, Arc::new(feeds), ctx),
+            _ => {
+                act.feed = State::Made(made);
+                act.make_feeds_later(ctx);
             }
-            act.feeds = Some(feeds.clone());
-            let node = act.node.clone();
-            // What was wished meanwhile may have been taken by the one before.
-            node.wishes.notify_one();
-            let seeing = async move { feeds.see_to_wishes(&node).await };
-            act.feeder = Some(ctx.spawn(seeing.into_actor(act)));
-            act.catch_up(made, &subscribed, ctx);
+        });
+    }
+
+    /// Puts new feeds in the place of those before, and keeps them at what is wanted. They
+    /// count as made when all that is wanted was subscribed, or a feed failed.
+    fn tend_feeds(&mut self, made: u64, feeds: Arc<Feeds>, ctx: &mut Context<Self>) {
+        // Cancelled at any moment: the table knows what is still to be done.
+        if let Some(feeder) = self.feeder.take() {
+            ctx.cancel_future(feeder);
+        }
+        feeds.take_over(&self.node, self.feeds.as_deref());
+        self.feeds = Some(feeds.clone());
+        let (node, bridge) = (self.node.clone(), ctx.address());
+        let tending = async move {
+            feeds.settle(&node).await;
+            bridge.do_send(FeedsSettled { made });
+            feeds.tend(&node).await;
+        };
+        self.feeder = Some(self.run(ctx, tending, move |act, _, ctx| {
+            // It ends by a panic alone.
+            if matches!(act.feed, State::Making(it) | State::Made(it) if it == made) {
+                act.feed = State::Made(made);
+                act.make_feeds_later(ctx);
+            }
         }));
     }
 
     /// What was published while nothing was heard is found in the logs.
-    fn catch_up(&mut self, made: u64, channels: &[Arc<str>], ctx: &mut Context<Self>) {
+    fn catch_up(&mut self, made: u64, ctx: &mut Context<Self>) {
         let node = self.node.clone();
         let again = node.condition.resubscriptions.fetch_add(1, Ordering::Relaxed) > 0;
-        let rooms = node.table().rooms(channels);
+        let rooms = node.table().missed();
         let count = rooms.len();
         let compared = async move { node.compare_all(rooms).await };
-        ctx.spawn(compared.into_actor(self).map(move |all, act, ctx| {
+        self.run(ctx, compared, move |act, all, ctx| {
             if act.feed != State::Made(made) {
                 return;
             }
+            let all = all.unwrap_or(false);
             if !all || act.feeds_due || !act.feeds.as_ref().is_some_and(|it| it.are_whole()) {
                 return act.make_feeds_later(ctx);
             }
@@ -75,7 +92,7 @@ impl RedisBridge {
             if again {
                 info!("{count} rooms are heard again");
             }
-        }));
+        });
     }
 
     /// Makes the feeds: at once, then after growing pauses.
@@ -92,5 +109,23 @@ impl RedisBridge {
                 act.make_feeds(ctx);
             }
         });
+    }
+}
+
+/// The feeds that were made by this try hold what is wanted, or failed.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct FeedsSettled {
+    made: u64,
+}
+
+impl Handler<FeedsSettled> for RedisBridge {
+    type Result = ();
+
+    fn handle(&mut self, FeedsSettled { made }: FeedsSettled, ctx: &mut Self::Context) {
+        if self.feed == State::Making(made) {
+            self.feed = State::Made(made);
+            self.guarded(ctx, |act, ctx| act.catch_up(made, ctx));
+        }
     }
 }

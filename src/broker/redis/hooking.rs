@@ -203,10 +203,10 @@ impl RedisBridge {
             add.arg(node.names.ready()).arg(rooms);
             let _ = node.command::<u64>(&add).await;
         };
-        ctx.spawn(announced.into_actor(self).map(|(), act, ctx| {
+        self.run(ctx, announced, |act, _, ctx| {
             act.announcing = false;
             act.announce(ctx);
-        }));
+        });
     }
 }
 

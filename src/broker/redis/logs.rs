@@ -362,6 +362,8 @@ impl Broker for RedisBroker {
             reconnects: again(&condition.reconnects),
             resubscriptions: again(&condition.resubscriptions),
             deaf: condition.deaf.load(Ordering::Relaxed),
+            lost_subscriptions: condition.lost_repairs.load(Ordering::Relaxed),
+            unwanted_subscriptions: condition.unwanted_repairs.load(Ordering::Relaxed),
             probe_lag: Duration::from_micros(condition.probe_lag.load(Ordering::Relaxed)),
             nodes: condition.nodes.load(Ordering::Relaxed),
             replicas: condition.replicas.load(Ordering::Relaxed),

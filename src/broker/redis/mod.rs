@@ -20,10 +20,12 @@
 
 mod bridge;
 mod cluster;
+mod comparison;
 mod entry;
 mod events;
 mod feed;
 mod feeding;
+mod followed;
 mod hooking;
 mod life;
 mod listing;
@@ -36,13 +38,16 @@ mod outbox;
 mod perhaps;
 mod posts;
 mod pulse;
+mod reconciler;
 mod repair;
 mod reports;
 mod reread;
 mod script;
 mod servers;
 mod standing;
+mod subscription_table;
 mod table;
+mod tasks;
 
 use std::sync::Arc;
 

@@ -43,6 +43,15 @@ impl Names {
 
     /// What finds the rooms of a pattern, in the words of `SCAN`.
     pub(super) fn rooms(&self, pattern: &str) -> String {
+        format!("{}:meta:{{{pattern}}}", self.prefix_as_pattern())
+    }
+
+    /// What finds the channels of all rooms, in the words of `PUBSUB CHANNELS`.
+    pub(super) fn channels(&self) -> String {
+        format!("{}:room:*", self.prefix_as_pattern())
+    }
+
+    fn prefix_as_pattern(&self) -> String {
         let mut prefix = String::with_capacity(self.prefix.len());
         for character in self.prefix.chars() {
             if "*?[]\\".contains(character) {
@@ -50,7 +59,7 @@ impl Names {
             }
             prefix.push(character);
         }
-        format!("{prefix}:meta:{{{pattern}}}")
+        prefix
     }
 
     /// The room whose log a key is what is known of.

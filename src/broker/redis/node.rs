@@ -19,15 +19,17 @@ use tokio::sync::Notify;
 use super::{
     bridge::{LinkFailed, RedisBridge},
     entry::{self, Heard},
+    followed::{Before, Roll},
     hooking::Hooking,
     life::OwnLife,
     names::Names,
     orders::{Named, OrderMemory},
     perhaps,
     posts::Posts,
+    reconciler::{ReconcileError, SubscribingConnection, reconcile},
     script::Call,
     servers::{Connection, Master, Masters, Servers},
-    table::{Before, Roll, Table},
+    table::Table,
 };
 use crate::{
     backend::Hooks,
@@ -50,7 +52,7 @@ pub(super) struct Node {
     inbox: config::Inbox,
     link: RwLock<Option<Arc<Link>>>,
     table: Mutex<Table>,
-    /// Wakes who sees to the table's wishes.
+    /// Wakes the future that subscribes what the table wants.
     pub(super) wishes: Notify,
     pub(super) own: OwnLife,
     pub(super) bridge: OnceLock<Addr<RedisBridge>>,
@@ -102,6 +104,12 @@ pub(super) struct Condition {
     pub(super) resubscriptions: AtomicU64,
     /// How often that was because a probe was not heard.
     pub(super) deaf: AtomicU64,
+    /// Channels that this node took for subscribed and Redis did not have.
+    pub(super) lost_repairs: AtomicU64,
+    /// Channels that Redis had for this node and nobody wanted.
+    pub(super) unwanted_repairs: AtomicU64,
+    /// Whether a repair of subscriptions was logged.
+    repair_logged: AtomicBool,
 }
 
 impl Node {
@@ -139,6 +147,23 @@ impl Node {
 
     pub(super) fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends over a connection what the table says that it lacks.
+    pub(super) async fn reconcile<C: SubscribingConnection>(
+        &self,
+        connection: &C,
+    ) -> Result<(), ReconcileError<C::Error>> {
+        reconcile(&self.table, connection).await
+    }
+
+    /// Logs a repair of subscriptions: the first as a warning, as the metric counts them all.
+    pub(super) fn warn_of_repair(&self, what: std::fmt::Arguments<'_>) {
+        if self.condition.repair_logged.swap(true, Ordering::Relaxed) {
+            debug!("{what}");
+        } else {
+            warn!("{what}");
+        }
     }
 
     pub(super) fn set_link(&self, link: Option<Link>) {

@@ -6,10 +6,7 @@
 //! asked is told that nobody can be reached, and its client asks again.
 
 use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -20,7 +17,10 @@ use log::debug;
 use redis::cmd;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    time::timeout,
+};
 
 use super::{bridge::RedisBridge, entry::written, node::Node, perhaps::understood};
 use crate::{
@@ -46,10 +46,17 @@ enum Word {
 }
 
 /// The requests of this node that wait for an answer, and how many of others do.
-#[derive(Default)]
 pub(super) struct Posts {
     waiting: Mutex<Waiting>,
-    under_way: AtomicUsize,
+    /// A permit for each request of another node that is on its way to a session. Whatever
+    /// becomes of the request, its permit comes back with it.
+    places: Arc<Semaphore>,
+}
+
+impl Default for Posts {
+    fn default() -> Self {
+        Self { waiting: Mutex::default(), places: Arc::new(Semaphore::new(UNDER_WAY)) }
+    }
 }
 
 #[derive(Default)]
@@ -61,6 +68,29 @@ struct Waiting {
 impl Posts {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request that waits for its answer. Whoever asked may stop waiting at any moment.
+struct PendingPost<'a> {
+    posts: &'a Posts,
+    ticket: u64,
+}
+
+impl<'a> PendingPost<'a> {
+    fn new(posts: &'a Posts) -> (Self, oneshot::Receiver<Posted>) {
+        let (answer, answered) = oneshot::channel();
+        let mut waiting = posts.waiting();
+        waiting.last += 1;
+        let ticket = waiting.last;
+        waiting.by_ticket.insert(ticket, answer);
+        (Self { posts, ticket }, answered)
+    }
+}
+
+impl Drop for PendingPost<'_> {
+    fn drop(&mut self) {
+        self.posts.waiting().by_ticket.remove(&self.ticket);
     }
 }
 
@@ -81,6 +111,7 @@ pub(super) struct Told {
     to: LifeId,
     ticket: u64,
     posted: BoxFuture<'static, Posted>,
+    place: OwnedSemaphorePermit,
 }
 
 impl Node {
@@ -98,22 +129,14 @@ impl Node {
         if understood::<String>(lives).all(|it| it == life.as_str()) {
             return Ok(Posted::Unknown);
         }
-        let (answer, answered) = oneshot::channel();
-        let ticket = {
-            let mut waiting = self.posts.waiting();
-            waiting.last += 1;
-            let ticket = waiting.last;
-            waiting.by_ticket.insert(ticket, answer);
-            ticket
-        };
+        let (pending, answered) = PendingPost::new(&self.posts);
+        let ticket = pending.ticket;
         let session = session.clone();
-        let asking = async {
-            self.speak(&Word::Ask { from: life, ticket, session, messages }).await?;
-            timeout(PATIENCE, answered).await.map_err(|_| Unavailable::Unreachable)
-        };
-        let posted = asking.await;
-        self.posts.waiting().by_ticket.remove(&ticket);
-        posted?.map_err(|_| Unavailable::Unreachable)
+        self.speak(&Word::Ask { from: life, ticket, session, messages }).await?;
+        match timeout(PATIENCE, answered).await {
+            Ok(Ok(posted)) => Ok(posted),
+            Ok(Err(_)) | Err(_) => Err(Unavailable::Unreachable),
+        }
     }
 
     /// Says something to the other nodes.
@@ -156,12 +179,9 @@ impl Node {
         let (Some(listeners), Some(bridge)) = (self.listeners.get(), self.bridge.get()) else {
             return;
         };
-        if self.posts.under_way.load(Ordering::Relaxed) >= UNDER_WAY {
-            return;
-        }
+        let Ok(place) = self.posts.places.clone().try_acquire_owned() else { return };
         if let Some(posted) = (listeners.posts)(&session, messages) {
-            self.posts.under_way.fetch_add(1, Ordering::Relaxed);
-            bridge.do_send(Told { to, ticket, posted });
+            bridge.do_send(Told { to, ticket, posted, place });
         }
     }
 }
@@ -169,7 +189,10 @@ impl Node {
 /// A whisper of another node is answered by one.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct WhisperBack(BoxFuture<'static, Whisper>);
+pub(super) struct WhisperBack {
+    answer: BoxFuture<'static, Whisper>,
+    place: OwnedSemaphorePermit,
+}
 
 impl Node {
     fn hear_whisper(&self, whisper: &RawValue) {
@@ -179,10 +202,9 @@ impl Node {
         match serde_json::from_str(whisper.get()) {
             Ok(whisper) => {
                 if let Some(answer) = (listeners.whispers)(whisper)
-                    && self.posts.under_way.load(Ordering::Relaxed) < UNDER_WAY
+                    && let Ok(place) = self.posts.places.clone().try_acquire_owned()
                 {
-                    self.posts.under_way.fetch_add(1, Ordering::Relaxed);
-                    bridge.do_send(WhisperBack(answer));
+                    bridge.do_send(WhisperBack { answer, place });
                 }
             }
             Err(error) => debug!("a whisper of another node is not understood: {error}"),
@@ -193,30 +215,34 @@ impl Node {
 impl Handler<WhisperBack> for RedisBridge {
     type Result = ();
 
-    fn handle(&mut self, WhisperBack(answer): WhisperBack, ctx: &mut Self::Context) {
+    fn handle(&mut self, WhisperBack { answer, place }: WhisperBack, ctx: &mut Self::Context) {
         let node = self.node.clone();
         let said = async move {
-            if let Ok(answer) = to_raw_value(&answer.await) {
-                // Where this is lost, who asked finds out by time.
+            // Whoever asked does not wait for longer. Where this is lost, they find out by time.
+            if let Ok(answer) = timeout(PATIENCE, answer).await
+                && let Ok(answer) = to_raw_value(&answer)
+            {
                 let _ = node.whisper(answer).await;
             }
-            node.posts.under_way.fetch_sub(1, Ordering::Relaxed);
+            drop(place);
         };
-        ctx.spawn(said.into_actor(self));
+        self.run(ctx, said, |_, _, _| ());
     }
 }
 
 impl Handler<Told> for RedisBridge {
     type Result = ();
 
-    fn handle(&mut self, Told { to, ticket, posted }: Told, ctx: &mut Self::Context) {
+    fn handle(&mut self, told: Told, ctx: &mut Self::Context) {
+        let Told { to, ticket, posted, place } = told;
         let node = self.node.clone();
         let told = async move {
-            let posted = posted.await;
-            // Where this is lost, who asked finds out by time.
-            let _ = node.speak(&Word::Answer { to, ticket, posted }).await;
-            node.posts.under_way.fetch_sub(1, Ordering::Relaxed);
+            // Whoever asked does not wait for longer. Where this is lost, they find out by time.
+            if let Ok(posted) = timeout(PATIENCE, posted).await {
+                let _ = node.speak(&Word::Answer { to, ticket, posted }).await;
+            }
+            drop(place);
         };
-        ctx.spawn(told.into_actor(self));
+        self.run(ctx, told, |_, _, _| ());
     }
 }

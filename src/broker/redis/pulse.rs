@@ -2,7 +2,6 @@
 //! those left behind, and learns of orders.
 
 use std::{
-    panic::AssertUnwindSafe,
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
@@ -10,7 +9,7 @@ use std::{
 use actix::prelude::*;
 use ahash::{AHashMap, AHashSet};
 use futures_util::{
-    future::{self, FutureExt},
+    future,
     stream::{self, StreamExt, TryStreamExt},
 };
 use log::{info, warn};
@@ -119,13 +118,9 @@ impl RedisBridge {
             };
             timeout(patience, beat).await.unwrap_or(Err(Unavailable::Unreachable))
         };
-        // A beat that ends by a panic has failed; else it would be under way for ever.
-        let beat = AssertUnwindSafe(beat)
-            .catch_unwind()
-            .map(|beat| beat.unwrap_or(Err(Unavailable::Unreachable)));
-        ctx.spawn(beat.into_actor(self).map(move |beat, act, ctx| {
+        self.run(ctx, beat, move |act, beat, ctx| {
             act.pulse.beating = false;
-            match beat {
+            match beat.unwrap_or(Err(Unavailable::Unreachable)) {
                 Ok(beat) => {
                     act.works();
                     act.beaten(beat, ctx);
@@ -135,7 +130,7 @@ impl RedisBridge {
             if std::mem::take(&mut act.pulse.again) {
                 act.beat(ctx);
             }
-        }));
+        });
     }
 
     fn beaten(&mut self, mut beat: Heartbeat, ctx: &mut Context<Self>) {
@@ -185,10 +180,9 @@ impl RedisBridge {
             }
         };
         // Where it failed, whoever sees that it waits begins again.
-        let reaped = AssertUnwindSafe(reaped).catch_unwind();
-        ctx.spawn(reaped.into_actor(self).map(move |_, act, _| {
+        self.run(ctx, reaped, move |act, _, _| {
             act.pulse.reaping.remove(&life);
-        }));
+        });
     }
 
     /// The other nodes gave this one up, or Redis lost its data: all that this
@@ -214,7 +208,7 @@ impl RedisBridge {
                 .await
         };
         // Where it fails the connection did, and another life begins.
-        ctx.spawn(counted.into_actor(self).map(|_, _, _| ()));
+        self.run(ctx, counted, |_, _, _| ());
         self.pulse.again = true;
     }
 }

@@ -6,8 +6,8 @@ use futures_util::stream::{self, StreamExt};
 
 use super::{
     entry::RollVersion,
+    followed::{Before, Roll},
     node::Node,
-    table::{Before, Followed, Roll},
 };
 use crate::{
     broker::{Delivery, Unavailable},
@@ -20,13 +20,16 @@ const AT_ONCE: usize = 128;
 
 impl Node {
     /// Compares rooms with their logs and their rolls. Answers whether that could
-    /// be done for all; the others count as not subscribed, so that it is done
-    /// when they are again.
+    /// be done for all; the others stay among the rooms whose messages were missed.
     pub(super) async fn compare_all(&self, rooms: Vec<RoomName>) -> bool {
         let compared = stream::iter(rooms).map(|room| async move {
+            let channel = self.names.channel(&room);
+            let loss = self.table().as_mut().catching_up(&channel);
             let done = self.compare(&room).await.is_ok();
-            if !done {
-                self.table().moved(&self.names.channel(&room));
+            match loss {
+                Some(loss) if done => self.table().as_mut().caught_up(&channel, loss),
+                None if !done => self.table().as_mut().miss(&channel),
+                _ => {}
             }
             done
         });
@@ -69,15 +72,18 @@ impl Node {
     pub(super) async fn renew_roll(&self, room: &RoomName) {
         let channel = self.names.channel(room);
         loop {
-            if !self.table().get(&channel).is_some_and(Followed::begin_reading) {
-                return;
-            }
+            let Some(number) = self.table().begin_reading(&channel) else { return };
+            // Else nobody would read the roll again after a reading that was cancelled. It locks
+            // the table when it is dropped, so it has to outlive the guard below.
+            let reading = RollReading { node: self, channel: &channel, number };
             let read = self.read_entries(room).await;
             let mut table = self.table();
-            let Some(followed) = table.get(&channel) else { return };
-            let previous = std::mem::replace(&mut followed.roll, Roll::Stale(Before::Unread));
-            let Roll::Reading { missed, mut again, before } = previous else {
+            let Some(followed) = table.get(&channel).filter(|it| it.is_read_by(number)) else {
                 // Presence does not want it any more, or wants it anew.
+                return;
+            };
+            let previous = std::mem::replace(&mut followed.roll, Roll::Stale(Before::Unread));
+            let Roll::Reading { missed, mut again, before, .. } = previous else {
                 followed.roll = previous;
                 return;
             };
@@ -101,6 +107,7 @@ impl Node {
                 next.extend(told);
             }
             drop(table);
+            drop(reading);
             let roll = cluster::Roll { entries, whole };
             self.pass_on(&channel, cluster::Heard::Roll { room: room.clone(), roll });
             for told in next.into_iter().filter(|told| !self.is_own(&told.life)) {
@@ -110,6 +117,22 @@ impl Node {
             if !again {
                 return;
             }
+        }
+    }
+}
+
+/// A roll that is being read. Dropped before its result is in the table, by a future that
+/// was cancelled or a panic, it leaves the roll to be read again.
+struct RollReading<'a> {
+    node: &'a Node,
+    channel: &'a str,
+    number: u64,
+}
+
+impl Drop for RollReading<'_> {
+    fn drop(&mut self) {
+        if let Some(followed) = self.node.table().get(self.channel) {
+            followed.abandon_reading(self.number);
         }
     }
 }

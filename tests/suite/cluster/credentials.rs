@@ -29,7 +29,7 @@ async fn a_password_is_given() {
 }
 
 /// The command of docs/operations.md that makes the user of a node.
-fn documented_user() -> Vec<&'static str> {
+pub fn documented_user() -> Vec<&'static str> {
     let document = include_str!("../../../docs/operations.md");
     let line = document.lines().find(|line| line.starts_with("ACL SETUSER rookery "));
     let words = line.expect("the document has the command").split(' ');

@@ -19,6 +19,7 @@ mod loss;
 mod outage;
 mod revocations;
 mod shards;
+mod subscription_churn;
 mod subscriptions;
 
 use crate::harness::{Endpoint, eventually};

@@ -19,6 +19,10 @@ const ALL: u8 = 0;
 const NO_MESSAGES: u8 = 1;
 const NOTHING: u8 = 2;
 
+/// What stands in commands of subscriptions, and what the server reads in its place; of the
+/// same length, or nothing.
+type Misdirected = Arc<Mutex<(&'static str, &'static str)>>;
+
 /// One connection through the relay.
 #[derive(Default)]
 struct Link {
@@ -35,6 +39,7 @@ pub struct Relay {
     /// What gets through to new subscriptions.
     through: Arc<AtomicU8>,
     links: Arc<Mutex<Vec<Arc<Link>>>>,
+    misdirected: Misdirected,
     accepting: AbortHandle,
 }
 
@@ -45,6 +50,8 @@ impl Relay {
         let (target, through) = (server.port(), Arc::<AtomicU8>::default());
         let links = Arc::<Mutex<Vec<Arc<Link>>>>::default();
         let (known, now) = (Arc::clone(&links), Arc::clone(&through));
+        let misdirected = Misdirected::default();
+        let names = Arc::clone(&misdirected);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let Ok(server) = TcpStream::connect(("127.0.0.1", target)).await else { continue };
@@ -53,11 +60,12 @@ impl Relay {
                 known.lock().expect("nobody panics holding it").push(Arc::clone(&link));
                 let ((from_client, to_client), (from_server, to_server)) =
                     (client.into_split(), server.into_split());
-                tokio::spawn(carry_commands(from_client, to_server, Arc::clone(&link)));
-                tokio::spawn(carry_answers(from_server, to_client, link));
+                let (there, back) = (Arc::clone(&names), Arc::clone(&names));
+                tokio::spawn(carry_commands(from_client, to_server, Arc::clone(&link), there));
+                tokio::spawn(carry_answers(from_server, to_client, link, back));
             }
         });
-        Self { port, through, links, accepting: accepting.abort_handle() }
+        Self { port, through, links, misdirected, accepting: accepting.abort_handle() }
     }
 
     /// As `broker.url` names the server behind it.
@@ -82,6 +90,13 @@ impl Relay {
         self.through.store(ALL, Ordering::Relaxed);
     }
 
+    /// From now on the server reads `to` where a connection that subscribes says `from`, and
+    /// answers to `to` say `from`. Both of nothing end that.
+    pub fn misdirect(&self, from: &'static str, to: &'static str) {
+        assert_eq!(from.len(), to.len(), "what comes behind it stays where it is");
+        *self.misdirected.lock().expect("nobody panics holding it") = (from, to);
+    }
+
     fn limit(&self, through: u8) {
         self.through.store(through, Ordering::Relaxed);
         let links = self.links.lock().expect("nobody panics holding it");
@@ -99,11 +114,20 @@ impl Drop for Relay {
     }
 }
 
-async fn carry_commands(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, link: Arc<Link>) {
+async fn carry_commands(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    link: Arc<Link>,
+    misdirected: Misdirected,
+) {
     let mut bytes = BytesMut::new();
     while from.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {
         if bytes.to_ascii_uppercase().windows(9).any(|it| it == b"SUBSCRIBE") {
             link.subscribes.store(true, Ordering::Relaxed);
+        }
+        if link.subscribes.load(Ordering::Relaxed) {
+            let (told, read) = *misdirected.lock().expect("nobody panics holding it");
+            replace(&mut bytes, told, read);
         }
         if to.write_all_buf(&mut bytes).await.is_err() {
             return;
@@ -111,11 +135,20 @@ async fn carry_commands(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, link: A
     }
 }
 
-async fn carry_answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, link: Arc<Link>) {
+async fn carry_answers(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    link: Arc<Link>,
+    misdirected: Misdirected,
+) {
     let mut bytes = BytesMut::new();
     while from.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {
         while let Some(length) = length(&bytes) {
-            let answer = bytes.split_to(length);
+            let mut answer = bytes.split_to(length);
+            if link.subscribes.load(Ordering::Relaxed) {
+                let (told, read) = *misdirected.lock().expect("nobody panics holding it");
+                replace(&mut answer, read, told);
+            }
             let lost = match link.through.load(Ordering::Relaxed) {
                 _ if !link.subscribes.load(Ordering::Relaxed) => false,
                 ALL => false,
@@ -126,6 +159,16 @@ async fn carry_answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, link: Ar
                 return;
             }
         }
+    }
+}
+
+/// Puts a text in the place of another of the same length.
+fn replace(bytes: &mut BytesMut, from: &str, to: &str) {
+    if from.is_empty() {
+        return;
+    }
+    while let Some(at) = bytes.windows(from.len()).position(|it| it == from.as_bytes()) {
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
     }
 }
 
