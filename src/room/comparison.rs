@@ -30,9 +30,9 @@ const STEPS_PER_ROUND: usize = 15;
 /// here some time before the message.
 const STEPS_TO_ARRIVE: usize = 2;
 
-/// Steps that deliveries may wait without a wake-up. A wake-up that is under way takes less
-/// than one, because this timer and the wake-up are handled by the same actor.
-const STEPS_TO_WAKE: usize = 2;
+/// Steps that deliveries may wait without a wake-up. One that is under way takes less than a
+/// step, unless the thread that owes it gets no processor for that long.
+const STEPS_TO_WAKE: usize = 3;
 
 /// Where the comparison is.
 #[derive(Default)]
@@ -40,8 +40,8 @@ pub(super) struct DeliveryComparison {
     /// Rooms that have still to come in this round.
     remaining: Vec<RoomName>,
     per_step: usize,
-    /// Ends of logs that were read in the last steps, the oldest first.
-    samples: VecDeque<Vec<(RoomName, Position)>>,
+    /// What was read in the last steps, the oldest first.
+    samples: VecDeque<Sample>,
     /// Drains of the delivery queue since the worker began.
     drains: u64,
     drains_at_last_step: u64,
@@ -49,6 +49,14 @@ pub(super) struct DeliveryComparison {
     waiting_steps: usize,
     /// Whether a finding was logged in this round: one line tells of it.
     logged: bool,
+}
+
+/// Ends of logs, read at one step.
+struct Sample {
+    ends: Vec<(RoomName, Position)>,
+    /// The number of drains then. What had been delivered up to these ends was in the queue,
+    /// so it is in the rooms after the next drain.
+    drains: u64,
 }
 
 impl DeliveryComparison {
@@ -65,10 +73,12 @@ impl DeliveryComparison {
         self.waiting_steps >= STEPS_TO_WAKE
     }
 
-    /// Reads the ends of the next rooms' logs, and returns those read some steps ago.
+    /// Reads the ends of the next rooms' logs, and returns those read some steps ago that
+    /// the worker must have reached by now.
     fn step(
         &mut self,
         rooms: &AHashMap<RoomName, Box<Room>>,
+        queue_is_empty: bool,
         end_of: impl Fn(&RoomName) -> Option<Position>,
     ) -> Vec<(RoomName, Position)> {
         if self.remaining.is_empty() {
@@ -78,13 +88,16 @@ impl DeliveryComparison {
         }
         let first = self.remaining.len().saturating_sub(self.per_step);
         let next = self.remaining.drain(first..);
-        let sample = next.filter_map(|room| end_of(&room).map(|end| (room, end))).collect();
-        self.samples.push_back(sample);
-        if self.samples.len() > STEPS_TO_ARRIVE {
-            self.samples.pop_front().unwrap_or_default()
-        } else {
-            Vec::new()
+        let ends = next.filter_map(|room| end_of(&room).map(|end| (room, end))).collect();
+        self.samples.push_back(Sample { ends, drains: self.drains });
+        let mut due = Vec::new();
+        while self.samples.len() > STEPS_TO_ARRIVE
+            && let Some(sample) =
+                self.samples.pop_front_if(|sample| queue_is_empty || sample.drains < self.drains)
+        {
+            due.extend(sample.ends);
         }
+        due
     }
 
     /// Returns true once a round.
@@ -94,8 +107,13 @@ impl DeliveryComparison {
 }
 
 impl RoomSupervisor {
-    pub(super) fn start_comparison(&mut self, ctx: &mut Context<Self>) {
-        ctx.run_interval(STEP, Self::compare_deliveries);
+    pub(super) fn start_comparison(&self, ctx: &mut Context<Self>) {
+        // Each step sets the timer of the next: after the process stood still, an interval
+        // would make up for the missed steps before anything else could happen between them.
+        ctx.run_later(STEP, |act, ctx| {
+            act.compare_deliveries(ctx);
+            act.start_comparison(ctx);
+        });
     }
 
     fn compare_deliveries(&mut self, ctx: &mut Context<Self>) {
@@ -107,7 +125,9 @@ impl RoomSupervisor {
             self.drain_without_wake_up(ctx);
         }
         let broker = self.broker.clone();
-        let ends = self.comparison.step(&self.rooms, |room| broker.delivered_end(room));
+        let queue_is_empty = self.queue_is_empty();
+        let ends =
+            self.comparison.step(&self.rooms, queue_is_empty, |room| broker.delivered_end(room));
         let mut behind = Vec::new();
         for (name, end) in ends {
             let Some(room) = self.rooms.get_mut(&name) else { continue };
@@ -157,7 +177,7 @@ mod tests {
             })
             .collect();
         let end = Position { epoch: Epoch::random(), seq: 1 };
-        let mut step = || comparison.step(&rooms, |_| Some(end)).len();
+        let mut step = || comparison.step(&rooms, true, |_| Some(end)).len();
         let counts: Vec<usize> = (0..STEPS_PER_ROUND + STEPS_TO_ARRIVE).map(|_| step()).collect();
         assert_eq!(counts[..STEPS_TO_ARRIVE], [0; STEPS_TO_ARRIVE]);
         assert_eq!(counts.iter().sum::<usize>(), 100);
@@ -165,15 +185,34 @@ mod tests {
     }
 
     #[test]
+    fn a_room_is_compared_after_what_was_delivered_is_drained() {
+        let mut comparison = DeliveryComparison::default();
+        let name = RoomName::parse("room").unwrap();
+        let room = Box::new(Room::new(name.clone(), std::sync::Arc::default()));
+        let rooms = [(name, room)].into_iter().collect();
+        let end = Position { epoch: Epoch::random(), seq: 1 };
+        for _ in 0..5 {
+            assert!(
+                comparison.step(&rooms, false, |_| Some(end)).is_empty(),
+                "it waits in the queue"
+            );
+        }
+        comparison.note_drain();
+        assert!(!comparison.step(&rooms, false, |_| Some(end)).is_empty());
+    }
+
+    #[test]
     fn a_wake_up_is_lost_when_deliveries_wait_and_none_is_drained() {
         let mut comparison = DeliveryComparison::default();
-        assert!(!comparison.wake_up_is_lost(false));
-        assert!(comparison.wake_up_is_lost(false));
+        let mut steps = |count: usize, queue_is_empty: bool| {
+            (0..count).map(|_| comparison.wake_up_is_lost(queue_is_empty)).next_back()
+        };
+        assert_eq!(steps(STEPS_TO_WAKE - 1, false), Some(false));
+        assert_eq!(steps(1, false), Some(true));
+        assert_eq!(steps(1, true), Some(false));
+        assert_eq!(steps(STEPS_TO_WAKE - 1, false), Some(false));
+        assert_eq!(steps(1, false), Some(true));
         comparison.note_drain();
         assert!(!comparison.wake_up_is_lost(false), "it drains, and more comes");
-        assert!(!comparison.wake_up_is_lost(false));
-        assert!(!comparison.wake_up_is_lost(true));
-        assert!(!comparison.wake_up_is_lost(false));
-        assert!(comparison.wake_up_is_lost(false));
     }
 }
